@@ -1,0 +1,1 @@
+//! What touches the kernel: TUN, UDP sockets, the event loop, and the lab's link element.

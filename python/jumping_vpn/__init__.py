@@ -1,0 +1,1 @@
+"""Jumping VPN: a session is the anchor, a transport is replaceable."""

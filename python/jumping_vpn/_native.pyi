@@ -1,0 +1,146 @@
+"""The boundary to the Rust core. Written by hand; `stubtest` compares it with the binary.
+
+Every call takes the engine's lock for a few microseconds and releases the interpreter meanwhile.
+Secrets never cross: what leaves is public, sealed, or a token.
+"""
+
+from typing import Any, final
+
+@final
+class Keys:
+    """Static and node secrets, loaded from files of mode 0600 owned by the caller, else `PermissionError`."""
+
+    @staticmethod
+    def create_gateway(directory: str) -> Keys:
+        """Create `gateway.key`, `node.key` and `cluster.key`; FileExistsError if one is there."""
+    @staticmethod
+    def load_gateway(directory: str) -> Keys: ...
+    @staticmethod
+    def load_client(path: str) -> tuple[Keys, str]:
+        """Return the keys of a client configuration and its text with the secrets blanked out."""
+    def public(self) -> bytes: ...
+
+def write_client_config(descriptor: int, template: str) -> bytes:
+    """Generate a key pair, write `template` with `@PRIVATE_KEY@` replaced, return the public key."""
+
+@final
+class Limits:
+    """The part of a session's policy that the data plane executes."""
+
+    def __new__(
+        cls,
+        *,
+        heartbeat_us: int,
+        heartbeat_idle_us: int,
+        dead_after_misses: int,
+        false_deaths_per_day: float,
+        peer_silence_us: int,
+        loss_window_us: int,
+        loss_threshold: float,
+        latency_factor: float,
+        jitter_factor: float,
+        latency_floor_us: int,
+        replay_window: int,
+        retain_time_us: int,
+        retain_bytes: int,
+    ) -> Limits: ...
+
+@final
+class DataPlane:
+    @staticmethod
+    def gateway(keys: Keys, *, node: int, incarnation: int, capacity: int) -> DataPlane: ...
+    @staticmethod
+    def client(keys: Keys, *, gateway_public: bytes) -> DataPlane: ...
+    def start(self) -> None: ...
+    def close(self) -> None: ...
+    def event_fd(self) -> int: ...
+    def drain(self, limit: int) -> list[tuple[Any, ...]]:
+        """Return up to `limit` facts, each `(kind, field, ...)` in the order of the class in core/facts.py."""
+    def open_tun(self, name: str, mtu: int) -> str: ...
+    def extend_fence(self, until_us: int) -> None:
+        """Forward until CLOCK_BOOTTIME reaches `until_us`; never moves the deadline back."""
+    def counters(self) -> dict[str, int]: ...
+    def set_limits(self, number: int, limits: Limits) -> None: ...
+    def send_message(self, number: int, message: bytes) -> bool: ...
+    def drop_binding(self, number: int, epoch: int) -> None: ...
+
+    # Gateway
+    def listen(self, address: str, port: int) -> int: ...
+    def allow_clients(self, publics: list[bytes]) -> None: ...
+    def set_isolation(self, isolated: bool, networks: list[str]) -> None: ...
+    def seal_birth(self, birth: int) -> bytes: ...
+    def adopt_birth(self, birth: int, number: int, addresses: list[str], limits: Limits) -> None: ...
+    def grant(self, number: int, message: bytes) -> bool:
+        """Send HANDSHAKE_ACK with the secrets that belong to it put in by the data plane."""
+    def reject_birth(self, birth: int, message: bytes) -> None: ...
+    def install(
+        self,
+        number: int,
+        session_id: bytes,
+        confirmed: tuple[int, bytes],
+        unconfirmed: tuple[int, bytes] | None,
+        addresses: list[str],
+        limits: Limits,
+    ) -> None:
+        """Hold a session from the store: (epoch, sealed root) each; without a binding, window or counter."""
+    def holds(self, number: int) -> bool: ...
+    def release(self, number: int) -> None: ...
+    def freeze(self, number: int) -> None: ...
+    def derive(self, token: int, epoch: int, owner: int) -> tuple[bytes, int, int, bool, bool]:
+        """Return (sealed root, downlink packets given up since the last jump, downlink in doubt,
+        window lost, counter lost) for the binding that `token` would make; installs nothing.
+        """
+    def bind(self, token: int, keep_previous: bool) -> None:
+        """Install the derived binding as unconfirmed; `keep_previous` still receives on the one left."""
+    def respond(self, token: int, message: bytes) -> None: ...
+    def repeat_answer(self, token: int) -> bool:
+        """Send the remembered answer of the same request bytes to this copy's source; False: not in memory."""
+    def forget(self, token: int) -> None: ...
+    def session_gone(self, token: int) -> None: ...
+    def session_found(self, token: int) -> None:
+        """Open the stashed request again after `install`; the facts follow."""
+    def lookup_ids(self, number: int, count: int) -> list[bytes]: ...
+
+    # Client
+    def restore(self, session_id: bytes, epoch: int, owner: int, sealed: bytes, limits: Limits) -> None: ...
+    def open_path(
+        self, path: int, interface: str, remote: str, port: int, mark: int
+    ) -> None: ...
+    def close_path(self, path: int) -> None: ...
+    def start_handshake(self, path: int) -> None: ...
+    def stop_handshake(self) -> None: ...
+    def seal_root(self) -> bytes:
+        """Return the sealed root of the current binding, with the gone key, for the state file."""
+    def request(
+        self, attempt: int, lost_epoch: int, candidates: list[tuple[int, bytes, bytes]], early: bool
+    ) -> None:
+        """Send (path, lookup id, message) each with a key of its own; repeated until answered or withdrawn."""
+    def withdraw(self) -> None: ...
+    def adopt(self, token: int, epoch: int, owner: int, window_lost: bool) -> bytes:
+        """Derive the next root from the response `token` and return it sealed; installs nothing."""
+    def activate(self, token: int) -> tuple[int, int, int]:
+        """Install the adopted binding, send REATTACH_CONFIRM and what is owed; return (resent, given up, in doubt)."""
+    def probe(self, path: int, lookup_id: bytes, interval_us: int) -> None:
+        """Probe a candidate at this interval; 0 stops."""
+    def paths(self) -> list[tuple[int, bool, int, int, int, float, float, int, int]]:
+        """Return (path, active, srtt us, jitter us, base rtt us, loss in, loss out, bytes in, bytes out) each."""
+    def erase(self) -> None: ...
+
+@final
+class LinkElement:
+    """The lab's link: forwards frames between two interfaces with delay, jitter, loss and holes."""
+
+    def __new__(cls, left: str, right: str) -> LinkElement: ...
+    def configure(
+        self,
+        *,
+        delay_us: int,
+        jitter_us: int,
+        loss: float,
+        blocked_to_right: bool,
+        blocked_to_left: bool,
+        seed: int,
+    ) -> None: ...
+    def run(self, control: int) -> None:
+        """Forward until `control` becomes readable at end of file; a JSON line on it reconfigures."""
+    def counters(self) -> dict[str, int]: ...

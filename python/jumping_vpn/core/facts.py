@@ -1,0 +1,227 @@
+"""What the data plane reports to the core: one class per fact, in the order they were found.
+
+A fact is already proven by the time it exists: the packet behind it was opened with the key that the
+fact's name implies. Times are milliseconds of the process's monotonic clock unless a name says otherwise.
+"""
+
+from dataclasses import dataclass
+from typing import Final, TypeAlias, get_args
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BirthProven:
+    """A client's first packet under a new session's keys: a CONTROL packet with HANDSHAKE_INIT."""
+
+    birth: int
+    session_id: bytes
+    client_public: bytes
+    source: str
+    message: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReattachRequested:
+    """A REATTACH_REQUEST whose proof of possession verified; the gateway's ladder decides.
+
+    `token` names the opened request in the data plane until it is answered or forgotten.
+    `proven_by_epoch` is the epoch of the root that opened it. `source_verified` says that the source
+    address answered a probe challenge of this session within 60 s. `in_doubt` counts the client's
+    packets that were sent and not reported; `given_up` what its retention dropped since its last jump.
+    """
+
+    token: int
+    number: int
+    proven_by_epoch: int
+    attempt: int
+    digest: bytes
+    source: str
+    source_verified: bool
+    srtt_us: int
+    sent_up_to: int
+    window_lost: bool
+    counter_lost: bool
+    in_doubt: int
+    given_up: int
+    message: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionWanted:
+    """A genuine lookup id names a session that the data plane does not hold; the store may know it."""
+
+    token: int
+    number: int
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageReceived:
+    """An authentic control message under the binding `epoch` (0: a birth's)."""
+
+    number: int
+    epoch: int
+    message: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BindingConfirmed:
+    """The first packet under the keys of the binding `epoch` arrived (client: its confirm was acknowledged)."""
+
+    number: int
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathSampled:
+    """The figures of the path under a binding, sent when one crosses a bound, and while any is outside.
+
+    `late_us` is how long delivery has been unproven beyond the bound of the heartbeat (0: in time).
+    """
+
+    number: int
+    epoch: int
+    srtt_us: int
+    base_rtt_us: int
+    jitter_us: int
+    base_jitter_us: int
+    loss_in: float
+    loss_out: float
+    late_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerSilent:
+    """Gateway: nothing authentic arrived for `peer_silence_max` since the first overdue heartbeat."""
+
+    number: int
+    epoch: int
+    silent_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddressMoved:
+    """Data that authenticates under the binding came from another address (gateway), or the gateway
+    says so (client; `source` is empty there).
+    """
+
+    number: int
+    epoch: int
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForgeriesCounted:
+    """A rate-limited summary of packets that failed authentication or rate, by what they were."""
+
+    what: str
+    source_prefix: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FactsDropped:
+    """The upward queue overflowed and `count` facts were given up."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FenceClosed:
+    """The dead-man deadline passed: the data plane forwards nothing until it is extended."""
+
+    since_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandshakeDone:
+    """Client: HANDSHAKE_RESPONSE verified on `path`; the birth binding can carry control messages."""
+
+    path: int
+    session_id: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResponseOpened:
+    """Client: a REATTACH_RESPONSE to a pending request opened; `token` names it in the data plane."""
+
+    token: int
+    path: int
+    attempt: int
+    message: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BindingSilent:
+    """Client: the silence on the active path reached the bound of the false-death budget.
+
+    `direction` is `in`, `out` or `both`; `misses` heartbeats were missed in `silent_us`, while
+    `unanswered` dense probes got no answer; `standby_answered` is the evidence of a living standby.
+    """
+
+    epoch: int
+    direction: str
+    silent_us: int
+    misses: int
+    unanswered: int
+    standby_answered: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResetHinted:
+    """Client: the gateway proved that it holds no keys for the index of the binding `epoch`."""
+
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionGone:
+    """Client: the gateway proved that the session is over."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathAnswered:
+    """Client: a candidate path answered a probe; first time after silence, or its figures moved."""
+
+    path: int
+    srtt_us: int
+    jitter_us: int
+    loss: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathFellSilent:
+    """Client: a candidate path stopped answering its probes."""
+
+    path: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathFailed:
+    """Client: the socket of a path failed locally with `errno` when sending."""
+
+    path: int
+    errno: int
+
+
+Fact: TypeAlias = (
+    BirthProven
+    | ReattachRequested
+    | SessionWanted
+    | MessageReceived
+    | BindingConfirmed
+    | PathSampled
+    | PeerSilent
+    | AddressMoved
+    | ForgeriesCounted
+    | FactsDropped
+    | FenceClosed
+    | HandshakeDone
+    | ResponseOpened
+    | BindingSilent
+    | ResetHinted
+    | SessionGone
+    | PathAnswered
+    | PathFellSilent
+    | PathFailed
+)
+FACTS: Final[tuple[type[Fact], ...]] = get_args(Fact)
