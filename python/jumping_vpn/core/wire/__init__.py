@@ -1,0 +1,1 @@
+"""The control messages: their types, their codec and their sizes."""
