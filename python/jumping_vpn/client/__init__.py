@@ -1,0 +1,1 @@
+"""The client's shell: performs what the client role decides."""

@@ -1,0 +1,1 @@
+"""The gateway's shell: performs what the gateway role decides."""
