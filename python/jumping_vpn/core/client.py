@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from jumping_vpn.core.client_state import ClientState
 from jumping_vpn.core.facts import Fact
-from jumping_vpn.core.inputs import Discovery
+from jumping_vpn.core.commands import Discovery
 from jumping_vpn.core.ready import Derive, Derived, Ready
 
 if TYPE_CHECKING:

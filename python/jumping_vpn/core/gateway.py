@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from jumping_vpn.core.facts import Fact
-from jumping_vpn.core.inputs import Command
+from jumping_vpn.core.commands import Command
 from jumping_vpn.core.ready import Derive, Derived, Ready, SaveFailure
 
 if TYPE_CHECKING:
