@@ -1,0 +1,147 @@
+"""What `DIR/gateway.toml` and `DIR/clients/NAME.toml` say; paths of everything in the directory."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final, TypeAlias
+
+import msgspec
+
+from jumping_vpn.system.settings import (
+    Address,
+    ConfigError,
+    Endpoint,
+    InterfaceName,
+    Key,
+    Network,
+    Subnet,
+    check_private_directory,
+    parse,
+    read_private,
+)
+
+DEFAULT_PORT: Final = 4789
+DEFAULT_SUBNETS: Final = ("10.77.0.0/24", "fd77:4a56:504e::/64")
+CLIENT_NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
+
+Mtu = Annotated[int, msgspec.Meta(ge=1280, le=65535)]
+Overrides: TypeAlias = dict[str, Any]
+"""A policy's fields as they stand in the file; the policy itself checks names and bounds."""
+
+
+class NetworkSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The `[network]` table: the tunnel's inside, and what the gateway does for it."""
+
+    interface: InterfaceName = InterfaceName("jvpn-gw0")
+    subnets: tuple[Subnet, ...] = tuple(map(Subnet, DEFAULT_SUBNETS))
+    routes: tuple[Network, ...] = ()
+    dns: tuple[Address, ...] = ()
+    mtu: Mtu = 1420
+    masquerade: bool = True
+    isolate_clients: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.subnets:
+            raise ValueError("subnets: expected at least one subnet")
+        for index, subnet in enumerate(self.subnets):
+            for other in self.subnets[:index]:
+                if _overlap(subnet, other):
+                    raise ValueError(
+                        f"subnets: {subnet} overlaps {other}, expected distinct subnets"
+                    )
+
+    @property
+    def pushed_routes(self) -> tuple[str, ...]:
+        """What clients send into the tunnel: its subnets, and the networks behind the gateway."""
+        return tuple(dict.fromkeys((*self.subnets, *self.routes)))
+
+
+class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`gateway.toml`."""
+
+    node: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 1
+    port: Annotated[int, msgspec.Meta(ge=1, le=65535)] = DEFAULT_PORT
+    listen: tuple[Address, ...] = (Address("::"),)
+    endpoints: Annotated[tuple[Endpoint, ...], msgspec.Meta(min_length=1)]
+    capacity: Annotated[int, msgspec.Meta(ge=1, le=1 << 20)] = 65536
+    network: NetworkSettings = msgspec.field(default_factory=NetworkSettings)
+    policy: Overrides = {}
+
+
+class ClientEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`clients/NAME.toml`: one client that this gateway knows."""
+
+    public_key: Key
+    allowed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayPaths:
+    """Where each file of a gateway's directory lies."""
+
+    directory: Path
+
+    @property
+    def config(self) -> Path:
+        """The configuration."""
+        return self.directory / "gateway.toml"
+
+    @property
+    def clients(self) -> Path:
+        """One file per client."""
+        return self.directory / "clients"
+
+    @property
+    def sessions(self) -> Path:
+        """The database of sessions."""
+        return self.directory / "sessions.db"
+
+    @property
+    def events(self) -> Path:
+        """The audit log."""
+        return self.directory / "events.jsonl"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the running gateway."""
+        return self.directory / "lock"
+
+    @property
+    def control(self) -> Path:
+        """The control socket of the running gateway."""
+        return self.directory / "control.sock"
+
+    @property
+    def journal(self) -> Path:
+        """What the running gateway changed in this machine's network."""
+        return self.directory / "network.journal"
+
+
+def load(directory: Path) -> GatewayConfig:
+    """Return the configuration of a gateway's directory, or raise ConfigError."""
+    check_private_directory(directory)
+    path = GatewayPaths(directory).config
+    return parse(read_private(path), GatewayConfig, source=str(path))
+
+
+def load_clients(directory: Path) -> dict[str, bytes]:
+    """Return the public key of every allowed client by name; all of them or ConfigError."""
+    clients: dict[str, bytes] = {}
+    names: dict[Key, str] = {}
+    for path in sorted(GatewayPaths(directory).clients.glob("*.toml")):
+        entry = parse(read_private(path), ClientEntry, source=str(path))
+        if entry.public_key in names:
+            raise ConfigError(
+                f"{path}: public_key: is that of client {names[entry.public_key]} as well, "
+                "expected a key of its own"
+            )
+        names[entry.public_key] = path.stem
+        if entry.allowed:
+            clients[path.stem] = entry.public_key.decoded
+    return clients
+
+
+def _overlap(one: Subnet, other: Subnet) -> bool:
+    first, second = one.parsed, other.parsed
+    return first.version == second.version and (
+        first.network_address in second or second.network_address in first
+    )

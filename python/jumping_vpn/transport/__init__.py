@@ -1,0 +1,1 @@
+"""Ways to reach a gateway: which exist at this moment, and what the kernel says about them."""
