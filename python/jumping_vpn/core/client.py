@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jumping_vpn.core.client_state import ClientState
-from jumping_vpn.core.facts import Fact
 from jumping_vpn.core.commands import Discovery
+from jumping_vpn.core.facts import Fact
 from jumping_vpn.core.ready import Derive, Derived, Ready
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class ClientCore:
     def start(
         self, state: ClientState | None, *, now: "Millis", wall_ms: int, entropy: bytes
     ) -> Ready:
-        """Begin: continue the session of the state file, or wait for a candidate to shake hands on."""
+        """Continue the session of the state file, or wait for a candidate to shake hands on."""
         raise NotImplementedError
 
     def handle(

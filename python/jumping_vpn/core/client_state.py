@@ -1,8 +1,8 @@
-"""What a client keeps across its own restart: enough to go on with the session, nothing to reuse a key.
+"""What a client keeps across its own restart: enough to go on, nothing to use a key twice.
 
-Attempts, sequences and transport ids are reserved ahead of use: the file holds the end of the reserved
-block, so that a crash skips numbers and never uses one twice. An old copy of the file fails safe: the
-gateway has seen newer attempts and holds a newer root.
+Attempts, sequences and transport ids are reserved ahead of use: the file holds the end of the
+reserved block, so that a crash skips numbers and never uses one twice. An old copy of the file
+fails safe: the gateway has seen newer attempts and holds a newer root.
 """
 
 import msgspec

@@ -1,4 +1,4 @@
-"""What reaches a role besides facts from the data plane: discovery, commands and failures of orders."""
+"""What reaches a role besides facts from the data plane: commands, and what discovery finds."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
@@ -36,7 +36,7 @@ class AnnounceEndpoints:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drain:
-    """Give this session's binding up in good order: the client reattaches where it can (GATEWAY_DRAINED)."""
+    """Give the binding up in good order; the client reattaches where it can (GATEWAY_DRAINED)."""
 
 
 Command: TypeAlias = Terminate | ChangePolicy | AnnounceEndpoints | Drain
@@ -47,7 +47,7 @@ Command: TypeAlias = Terminate | ChangePolicy | AnnounceEndpoints | Drain
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CandidateAppeared:
-    """A usable local interface reaches out to this endpoint; `preference` is the operator's, low first."""
+    """A local interface leads to this endpoint; `preference` is the operator's, low first."""
 
     interface: str
     endpoint: str
@@ -70,7 +70,7 @@ class CandidateGone:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperatorJump:
-    """Jump now, make before break; `transport` names the interface or the transport, None the best other."""
+    """Jump now, make before break; `transport` names an interface or transport, None the best."""
 
     transport: str | None
 

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from jumping_vpn.core.facts import Fact
 from jumping_vpn.core.commands import Command
+from jumping_vpn.core.facts import Fact
 from jumping_vpn.core.ready import Derive, Derived, Ready, SaveFailure
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class GatewaySettings:
 
 
 class GatewayCore:
-    """One per node. Give it each fact with the newest record of its session, one at a time per session.
+    """One per node. Give it each fact with its session's newest record, one at a time per session.
 
     It keeps only what may be lost: rates, judgement, recent moves. The rest is in the record.
     `entropy` is at least 64 fresh random bytes for the ids of events.
@@ -55,7 +55,7 @@ class GatewayCore:
         wall_ms: int,
         entropy: bytes,
     ) -> Ready:
-        """Return what a fact means. `record` None: the store has no such session (a linearizable read)."""
+        """Return what a fact means. `record` None: the store has no such session (linearizable)."""
         raise NotImplementedError
 
     def derived(
@@ -67,7 +67,7 @@ class GatewayCore:
     def unsaved(
         self, ready: Ready, failure: SaveFailure, *, now: "Millis", wall_ms: int, entropy: bytes
     ) -> Ready:
-        """Return what to do instead of the rest of `ready`, whose save failed: refusals, no binding."""
+        """Return what to do instead of the rest of `ready`, whose save failed."""
         raise NotImplementedError
 
     def command(
@@ -77,7 +77,7 @@ class GatewayCore:
         raise NotImplementedError
 
     def wake(self, record: "Record", *, now: "Millis", wall_ms: int, entropy: bytes) -> Ready:
-        """Return what is due for this session; also for each record after a restart, in the background."""
+        """Return what is due; also for each record after a restart, in the background."""
         raise NotImplementedError
 
     def forget(self, session_id: "SessionId") -> None:

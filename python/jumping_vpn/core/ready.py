@@ -1,21 +1,30 @@
 """What a shell must do next, in order: the only thing that a role returns.
 
-A shell performs the fields of `Ready` from top to bottom; if one fails, the later ones do not happen.
-Deriving comes before saving because a record carries a root that only the data plane can make, and it
-is harmless because it installs nothing. Saving comes before binding and binding before sending: of the
-orders that were explored this is the only one in which two gateways never stand equal.
+A shell performs the fields of `Ready` from top to bottom; if one fails, the later ones do not
+happen. Deriving comes before saving because a record carries a root that only the data plane can
+make, and it is harmless because it installs nothing. Saving comes before binding and binding before
+sending: of the orders that were explored this is the only one in which two gateways never stand
+equal.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 if TYPE_CHECKING:
     from jumping_vpn.core.client_state import ClientState
     from jumping_vpn.core.events import Event
-    from jumping_vpn.core.ids import Attempt, BindingEpoch, Millis, NodeId, SessionId, SessionNumber
-    from jumping_vpn.core.ids import OwnershipEpoch, StateVersion
+    from jumping_vpn.core.ids import (
+        Attempt,
+        BindingEpoch,
+        Millis,
+        NodeId,
+        OwnershipEpoch,
+        SessionId,
+        SessionNumber,
+        StateVersion,
+    )
     from jumping_vpn.core.policy.limits import Policy
     from jumping_vpn.core.record import Record
     from jumping_vpn.core.wire.messages import Envelope
@@ -34,7 +43,7 @@ class SealBirth:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeriveJump:
-    """Gateway: `derive(token, epoch, owner)` and `lookup_ids(number, ids)`; answer all of `Derived`."""
+    """Gateway: `derive(token, epoch, owner)`, `lookup_ids(number, ids)`; answer all of `Derived`."""
 
     token: int
     number: "SessionNumber"
@@ -124,11 +133,11 @@ class SaveFailure(StrEnum):
     """Why a save did not happen; hand it to `GatewayCore.unsaved`."""
 
     CONCURRENT_UPDATE = "CONCURRENT_UPDATE"
-    """The version moved. Read the record again and handle the same fact again, `RETRIES_MAX` times."""
+    """The version moved. Read the record and handle the fact again, `RETRIES_MAX` times."""
     OWNERSHIP_CONFLICT = "OWNERSHIP_CONFLICT"
     """Another node holds the session now."""
     STORE_UNAVAILABLE = "STORE_UNAVAILABLE"
-    """The store cannot make it durable: full, locked, unreachable, or the outcome stayed unknown."""
+    """The store cannot make it durable: full, unreachable, or the outcome stayed unknown."""
 
 
 RETRIES_MAX: Final = 3
@@ -205,7 +214,7 @@ class Restore:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenPath:
-    """Client: resolve the endpoint and `open_path(path, interface, ...)`; failing is a `CandidateGone`."""
+    """Client: resolve the endpoint and `open_path(path, ...)`; failing is a `CandidateGone`."""
 
     path: int
     interface: str
@@ -221,7 +230,7 @@ class ClosePath:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartHandshake:
-    """Client: `start_handshake(path)`; it is repeated by the data plane until stopped or answered."""
+    """Client: `start_handshake(path)`; the data plane repeats it until stopped or answered."""
 
     path: int
 
@@ -269,7 +278,7 @@ class Erase:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finish:
-    """Client: the run is over; the outcome decides the exit code and the sentence for the person."""
+    """Client: the run is over; the outcome decides the exit code and the closing sentence."""
 
     outcome: "Outcome"
     detail: str = ""
@@ -279,7 +288,7 @@ class Outcome(StrEnum):
     """How a client's run ended."""
 
     UNREACHABLE_OR_UNKNOWN = "UNREACHABLE_OR_UNKNOWN"
-    """Nothing answered the handshake: the gateway is unreachable, or this client or key is unknown to it."""
+    """Nothing answered: the gateway is unreachable, or a key is unknown or wrong."""
     REFUSED = "REFUSED"
     """The gateway refused the handshake and said why."""
     TERMINATED = "TERMINATED"
@@ -348,7 +357,7 @@ class SessionFound:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
-    """Gateway: `grant(number, message)` with `ids` lookup ids; number 0 means the one just created."""
+    """Gateway: `grant(number, message)` with `ids` lookup ids; number 0: the one just created."""
 
     number: "SessionNumber"
     message: "Envelope"
@@ -374,7 +383,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """Client: `request(attempt, lost_epoch, candidates, early)`: (path, lookup id, message) each."""
+    """Client: `request(attempt, lost_epoch, ...)`; a candidate is (path, lookup id, message)."""
 
     attempt: "Attempt"
     lost_epoch: "BindingEpoch"
@@ -383,15 +392,7 @@ class Request:
 
 
 Send: TypeAlias = (
-    Respond
-    | RepeatAnswer
-    | Forget
-    | Gone
-    | SessionFound
-    | Grant
-    | RejectBirth
-    | Message
-    | Request
+    Respond | RepeatAnswer | Forget | Gone | SessionFound | Grant | RejectBirth | Message | Request
 )
 
 
@@ -401,8 +402,8 @@ class Ready:
 
     A `derive` stands alone: perform it, hand the answer to the role's `derived`, perform what that
     returns. `observe` are observations, not moves: append them to the outbox without waiting.
-    `wake_at` is when the role's `wake` is due for this session (None: nothing is due; it replaces the
-    earlier one).
+    `wake_at` is when the role's `wake` is due for this session (None: nothing is due; it replaces
+    the earlier one).
     """
 
     derive: Derive | None = None
