@@ -1,0 +1,1 @@
+"""Policy: its limits, and the judgements that turn figures into inputs and choices."""

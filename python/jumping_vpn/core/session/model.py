@@ -1,0 +1,117 @@
+"""The session and its parts: what the machine moves, and the shapes the table is keyed by."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from jumping_vpn.core.ids import (
+    BindingEpoch,
+    Millis,
+    NodeId,
+    OwnershipEpoch,
+    SessionId,
+    StateVersion,
+)
+
+
+class State(StrEnum):
+    """What a session is in, each with its meaning."""
+
+    def __new__(cls, value: str, meaning: str) -> "State":
+        """Make the member `value` that says what it means."""
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.meaning = meaning
+        return member
+
+    meaning: str
+
+    BIRTH = "BIRTH", "Handshake under way; not yet usable."
+    ATTACHED = "ATTACHED", "Healthy, with exactly one active binding."
+    VOLATILE = "VOLATILE", "Delivery continues on the one binding, but outside a quality bound."
+    RECOVERING = "RECOVERING", "No binding; a reattach is under way inside the recovery window."
+    DEGRADED = "DEGRADED", "Instability lasted or a bound was hit; restricted until stable."
+    TERMINATED = "TERMINATED", "Absorbing; secrets erased; nothing reattaches."
+
+
+class Shape(StrEnum):
+    """A state together with whether there is a binding: the rows of the table are keyed by it."""
+
+    BIRTH = "BIRTH"
+    ATTACHED = "ATTACHED"
+    VOLATILE = "VOLATILE"
+    RECOVERING = "RECOVERING"
+    DEGRADED_BOUND = "DEGRADED (bound)"
+    DEGRADED_UNBOUND = "DEGRADED (unbound)"
+    TERMINATED = "TERMINATED"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transport:
+    """One way to reach a gateway: an adapter on one local interface to one endpoint.
+
+    `id` is never used again within a session. `endpoint` is "host:port", `hops` counts relays.
+    """
+
+    id: int
+    adapter: str
+    interface: str
+    endpoint: str
+    hops: int = 0
+
+    def __str__(self) -> str:
+        """Return the text for people and configuration; it shows the endpoint."""
+        return f"{self.adapter}/{self.interface}/{self.endpoint}#{self.id}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Binding:
+    """The attachment of a session to one transport, with traffic keys of its own.
+
+    `confirmed` becomes true with the first packet under its keys; that is a fact, not a move.
+    """
+
+    epoch: BindingEpoch
+    transport: Transport
+    confirmed: bool
+    since: Millis
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """The identity and its present condition. Only the machine makes the next one.
+
+    `epoch` is the highest binding epoch ever used, also while there is no binding. `since` is when
+    the present state was entered; a move that stays in its state leaves it alone.
+    """
+
+    session_id: SessionId
+    state: State
+    version: StateVersion
+    epoch: BindingEpoch
+    binding: Binding | None
+    owner: NodeId
+    ownership_epoch: OwnershipEpoch
+    since: Millis
+
+    @property
+    def shape(self) -> Shape:
+        """Return the key of this session's rows in the table."""
+        if self.state is State.DEGRADED:
+            return Shape.DEGRADED_UNBOUND if self.binding is None else Shape.DEGRADED_BOUND
+        return Shape(self.state.value)
+
+
+def begin(
+    session_id: SessionId, *, owner: NodeId, ownership_epoch: OwnershipEpoch, now: Millis
+) -> Session:
+    """Return a session in BIRTH, which lives in memory only until its handshake is verified."""
+    return Session(
+        session_id=session_id,
+        state=State.BIRTH,
+        version=StateVersion(0),
+        epoch=BindingEpoch(0),
+        binding=None,
+        owner=owner,
+        ownership_epoch=ownership_epoch,
+        since=now,
+    )
