@@ -5,3 +5,21 @@
 #![forbid(unsafe_code)]
 
 extern crate alloc;
+
+pub mod aead;
+pub mod cookie;
+mod cursor;
+pub mod discard;
+pub mod handshake;
+mod hash;
+pub mod index;
+pub mod inner;
+pub mod keys;
+pub mod limiter;
+pub mod lookup;
+pub mod packet;
+pub mod replay;
+pub mod report;
+pub mod time;
+pub mod token;
+pub mod vault;
