@@ -216,6 +216,14 @@ class DroppedData(msgspec.Struct, frozen=True, kw_only=True):
     count: int
 
 
+class RefusedData(msgspec.Struct, frozen=True, kw_only=True):
+    """An input that changed nothing; `epoch` is the binding that it was observed on, if any."""
+
+    input: str
+    state: State
+    epoch: int | None
+
+
 Data: TypeAlias = (
     CreatedData
     | ChangeData
@@ -235,5 +243,6 @@ Data: TypeAlias = (
     | StoreData
     | SinkData
     | DroppedData
+    | RefusedData
 )
 DATA: Final[tuple[type[Data], ...]] = get_args(Data)

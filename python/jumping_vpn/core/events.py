@@ -16,9 +16,9 @@ from jumping_vpn.core import event_data as d
 from jumping_vpn.core.policy.limits import Policy
 from jumping_vpn.core.record import Record
 from jumping_vpn.core.redaction import show, show_transport
-from jumping_vpn.core.session.inputs import HandshakeVerified, ReattachVerified
+from jumping_vpn.core.session.inputs import HandshakeVerified, Input, ReattachVerified
 from jumping_vpn.core.session.invariants import ensure
-from jumping_vpn.core.session.machine import Moved
+from jumping_vpn.core.session.machine import Moved, Refused
 from jumping_vpn.core.session.model import Session, State, Transport
 from jumping_vpn.core.session.reasons import Reason
 from jumping_vpn.core.session.table import TABLE_DIGEST
@@ -79,6 +79,7 @@ class EventType(StrEnum):
     )
     SINK_DEGRADED = "SINK_DEGRADED", Severity.WARNING, "A sink is failing, or works again."
     EVENTS_DROPPED = "EVENTS_DROPPED", Severity.WARNING, "Events were given up; the gap is named."
+    INPUT_REFUSED = "INPUT_REFUSED", Severity.INFO, "The machine refused an input."
 
 
 DATA_OF: Final[dict[EventType, type[d.Data]]] = {
@@ -102,6 +103,7 @@ DATA_OF: Final[dict[EventType, type[d.Data]]] = {
     EventType.STORE_UNAVAILABLE: d.StoreData,
     EventType.SINK_DEGRADED: d.SinkData,
     EventType.EVENTS_DROPPED: d.DroppedData,
+    EventType.INPUT_REFUSED: d.RefusedData,
 }
 MOVE_TYPES: Final = (
     EventType.SESSION_CREATED,
@@ -231,7 +233,7 @@ def event_of_move(
     detail: d.Handover | d.Figures | None = None,
 ) -> Event:
     """Return the one event of a move; `detail` tells a jump's cost or a verdict's figures."""
-    event_type = move_type(moved)
+    event_type = move_type_of(type(moved.input), moved.after.state)
     common = _move_fields(moved, origin)
     data: d.Data
     match event_type:
@@ -264,15 +266,31 @@ def event_of_move(
     )
 
 
-def move_type(moved: Moved) -> EventType:
-    """Return the type of the event that a move writes."""
-    if isinstance(moved.input, HandshakeVerified):
+def move_type_of(given: type[Input], after: State) -> EventType:
+    """Return the type of the event that a move by an input to the state `after` writes."""
+    if given is HandshakeVerified:
         return EventType.SESSION_CREATED
-    if isinstance(moved.input, ReattachVerified):
+    if given is ReattachVerified:
         return EventType.TRANSPORT_SWITCH
-    if moved.after.state is State.TERMINATED:
+    if after is State.TERMINATED:
         return EventType.SESSION_TERMINATED
     return EventType.STATE_CHANGE
+
+
+def event_of_refusal(refused: Refused, subject: Subject, *, origin: Origin, stamp: Stamp) -> Event:
+    """Return the event of an input that the machine refused."""
+    observed: int | None = getattr(refused.input, "epoch", None)
+    return make_event(
+        EventType.INPUT_REFUSED,
+        refused.reason,
+        d.RefusedData(
+            input=type(refused.input).__name__, state=refused.session.state, epoch=observed
+        ),
+        origin=origin,
+        stamp=stamp,
+        session=refused.session,
+        policy=subject.policy,
+    )
 
 
 def severity_of(event_type: EventType, reason: Reason) -> Severity:

@@ -11,7 +11,7 @@ from jumping_vpn.core.ids import VERSION_MAX
 from jumping_vpn.core.session.model import Session, Shape, State
 
 
-class InvariantBroken(AssertionError):  # noqa: N818  a statement, not an operating error
+class InvariantBroken(AssertionError):
     """The program is wrong. Never caught, never stripped."""
 
 

@@ -62,6 +62,16 @@ class Transport:
         """Return the text for people and configuration; it shows the endpoint."""
         return f"{self.adapter}/{self.interface}/{self.endpoint}#{self.id}"
 
+    @classmethod
+    def parse(cls, text: str) -> "Transport":
+        """Return the transport of a text that `str()` made; ValueError for any other."""
+        path, separator, number = text.rpartition("#")
+        parts = path.split("/", 2)
+        if not separator or len(parts) != 3 or not number.isdecimal():
+            raise ValueError(f"no transport: {text!r}")
+        adapter, interface, endpoint = parts
+        return cls(id=int(number), adapter=adapter, interface=interface, endpoint=endpoint)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Binding:
