@@ -1,0 +1,291 @@
+//! Datagrams on their way out.
+//!
+//! The engine writes each datagram once, into the arena where the kernel will read it. Runs for one socket leave with
+//! one system call. Datagrams of a run lie next to each other, so that runs of equal size can later leave as one
+//! segmented message.
+//!
+//! A socket that takes nothing more keeps its datagrams here for [`HOLD`] and slows the TUN down meanwhile; what waits
+//! longer is dropped and counted, since a path that stands still must not stop the others.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use jump_proto::time::Instant;
+use rustix::fd::OwnedFd;
+
+use crate::counters::Counters;
+use crate::engine::Via;
+use crate::sockets::{OpenSocket, Sockets};
+use crate::sys::message::{MESSAGES_MAX, Message, Sender};
+
+/// How long a datagram waits for a blocked socket.
+pub const HOLD: Duration = Duration::from_millis(10);
+/// Bytes that fit.
+const ARENA: usize = 512 << 10;
+/// Datagrams that fit.
+const ENTRIES: usize = 512;
+/// From this many datagrams left behind on, the TUN is not read.
+const CONGESTED: usize = 32;
+
+/// Datagrams to be sent, in order.
+pub(crate) struct SendBatch {
+    arena: Box<[u8]>,
+    used: usize,
+    entries: Vec<Entry>,
+    /// How many datagrams the last flush left behind, and since when some wait.
+    held: usize,
+    held_since: Option<Instant>,
+    sender: Sender,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    via: Via,
+    to: SocketAddr,
+    source: Option<IpAddr>,
+    start: usize,
+    length: usize,
+}
+
+/// A path's socket failed locally, for the first time since it last worked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PathFailed {
+    pub(crate) path: u32,
+    pub(crate) errno: i32,
+}
+
+/// What sending needs beside the batch.
+pub(crate) struct Outside<'a> {
+    pub(crate) sockets: &'a mut Sockets,
+    pub(crate) epoll: &'a OwnedFd,
+    pub(crate) counters: &'a Counters,
+    pub(crate) failures: &'a mut Vec<PathFailed>,
+}
+
+impl SendBatch {
+    pub(crate) fn new() -> Self {
+        Self {
+            arena: vec![0; ARENA].into_boxed_slice(),
+            used: 0,
+            entries: Vec::with_capacity(ENTRIES),
+            held: 0,
+            held_since: None,
+            sender: Sender::new(),
+        }
+    }
+
+    /// Says whether a datagram of `length` bytes fits.
+    pub(crate) fn has_room(&self, length: usize) -> bool {
+        self.entries.len() < ENTRIES && length <= self.arena.len() - self.used
+    }
+
+    /// Drops everything and returns how many datagrams that were.
+    pub(crate) fn clear(&mut self) -> usize {
+        let dropped = self.entries.len();
+        self.entries.clear();
+        self.used = 0;
+        self.held = 0;
+        self.held_since = None;
+        dropped
+    }
+
+    /// Adds a datagram and returns the space to write it into.
+    ///
+    /// # Panics
+    ///
+    /// When there is no room for it.
+    pub(crate) fn push(
+        &mut self,
+        via: Via,
+        to: SocketAddr,
+        source: Option<IpAddr>,
+        length: usize,
+    ) -> &mut [u8] {
+        let start = self.used;
+        self.used += length;
+        self.entries.push(Entry {
+            via,
+            to,
+            source,
+            start,
+            length,
+        });
+        &mut self.arena[start..start + length]
+    }
+
+    /// Sends what the sockets take; what a blocked one left behind stays for a while.
+    pub(crate) fn flush(&mut self, outside: &mut Outside<'_>, now: Instant) {
+        if self.entries.is_empty() {
+            return;
+        }
+        let mut kept = 0;
+        let mut first = 0;
+        while first < self.entries.len() {
+            let via = self.entries[first].via;
+            let run = self.entries[first..]
+                .iter()
+                .take(MESSAGES_MAX)
+                .take_while(|entry| entry.via == via)
+                .count();
+            let done = self.send_run(first, run, outside);
+            for waiting in first + done..first + run {
+                self.entries[kept] = self.entries[waiting];
+                kept += 1;
+            }
+            first += run;
+        }
+        self.entries.truncate(kept);
+        self.settle(now, outside.counters);
+    }
+
+    /// Says whether so much waits that nothing more should be read.
+    pub(crate) fn is_congested(&self) -> bool {
+        self.held >= CONGESTED
+    }
+
+    /// Says when what waits grows too old.
+    pub(crate) fn expiry(&self) -> Option<Instant> {
+        self.held_since.map(|since| since + HOLD)
+    }
+
+    /// Sends the entries from `first` on and returns how many are done with, sent or given up.
+    fn send_run(&mut self, first: usize, run: usize, outside: &mut Outside<'_>) -> usize {
+        let via = self.entries[first].via;
+        let Some(socket) = outside.sockets.get_mut(via) else {
+            outside.counters.send_unrouted.add(run);
+            return run;
+        };
+        let mut done = 0;
+        let mut retried = false;
+        while done < run && !socket.blocked {
+            let entries = &self.entries[first + done..first + run];
+            let arena = &self.arena;
+            let messages = entries.iter().map(|entry| message(entry, arena));
+            match self.sender.send(socket.udp.as_fd(), messages) {
+                Ok(sent) => {
+                    outside.counters.datagrams_out.add(sent);
+                    socket.failed = false;
+                    retried = false;
+                    done += sent;
+                }
+                Err(error) => match Setback::of(&error) {
+                    Setback::Again => {}
+                    Setback::Blocked => socket.set_blocked(true, outside.epoll),
+                    Setback::Full => {
+                        outside.counters.send_errors.add(1);
+                        done += 1;
+                    }
+                    Setback::TooBig => {
+                        outside.counters.send_too_big.add(1);
+                        done += 1;
+                    }
+                    // A connected socket hands out the error of an earlier ICMP message in place of a send. That is
+                    // no more than a hint, and gone when it was told: only an error that stays is ours.
+                    Setback::Failed(_) if !retried => retried = true,
+                    Setback::Failed(errno) => {
+                        let given_up = give_up(socket, errno, run - done, outside.failures);
+                        outside.counters.send_errors.add(given_up);
+                        done += given_up;
+                        retried = false;
+                    }
+                },
+            }
+        }
+        done
+    }
+
+    /// Moves what stays to the arena's front, or drops it when it has waited too long.
+    fn settle(&mut self, now: Instant, counters: &Counters) {
+        self.used = 0;
+        self.held = self.entries.len();
+        if self.held == 0 {
+            self.held_since = None;
+            return;
+        }
+        let since = *self.held_since.get_or_insert(now);
+        if now.since(since) >= HOLD {
+            counters.send_blocked.add(self.clear());
+            return;
+        }
+        for entry in &mut self.entries {
+            self.arena
+                .copy_within(entry.start..entry.start + entry.length, self.used);
+            entry.start = self.used;
+            self.used += entry.length;
+        }
+    }
+}
+
+fn message<'a>(entry: &Entry, arena: &'a [u8]) -> Message<'a> {
+    let connected = matches!(entry.via, Via::Path(_));
+    Message {
+        bytes: &arena[entry.start..entry.start + entry.length],
+        to: (!connected).then_some(entry.to),
+        source: entry.source.filter(|_| !connected),
+    }
+}
+
+/// Tells of a path's local failure once, and returns how many of the run's datagrams share it.
+fn give_up(
+    socket: &mut OpenSocket,
+    errno: i32,
+    left: usize,
+    failures: &mut Vec<PathFailed>,
+) -> usize {
+    // The datagrams of a listener go to many peers, and one of them may be out of reach alone.
+    let Via::Path(path) = socket.udp.via() else {
+        return 1;
+    };
+    if !is_local(errno) {
+        return 1;
+    }
+    if !socket.failed {
+        socket.failed = true;
+        failures.push(PathFailed { path, errno });
+    }
+    left
+}
+
+/// Says whether an error that stays means that this host cannot use the path.
+///
+/// `EINVAL` is what IPv4 says when the address that a connected socket sends from is gone.
+fn is_local(errno: i32) -> bool {
+    [
+        libc::EADDRNOTAVAIL,
+        libc::EINVAL,
+        libc::ENETDOWN,
+        libc::ENETUNREACH,
+        libc::ENODEV,
+        libc::ENXIO,
+    ]
+    .contains(&errno)
+}
+
+/// What a failed send asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Setback {
+    /// Try again at once.
+    Again,
+    /// Wait until the socket is writable.
+    Blocked,
+    /// Something failed, here or out there.
+    Failed(i32),
+    /// The interface's queue is full: the datagram is lost as on a full link.
+    Full,
+    /// This datagram is larger than the way allows.
+    TooBig,
+}
+
+impl Setback {
+    fn of(error: &io::Error) -> Self {
+        match error.raw_os_error().unwrap_or_default() {
+            libc::EINTR => Self::Again,
+            libc::EAGAIN => Self::Blocked,
+            libc::ENOBUFS | libc::ENOMEM => Self::Full,
+            libc::EMSGSIZE => Self::TooBig,
+            errno => Self::Failed(errno),
+        }
+    }
+}

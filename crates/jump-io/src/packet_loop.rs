@@ -1,0 +1,421 @@
+//! The loop that moves every packet.
+//!
+//! One turn, in order:
+//!
+//! 1. wait for a descriptor, a deadline, or a bell;
+//! 2. take over sockets that were opened and let go of those that were closed;
+//! 3. receive from each ready socket, a bounded number of batches;
+//! 4. handle the timeout, if it was due when the turn began: by then every socket was drained, so that a stall of this
+//!    process is not taken for silence of a path;
+//! 5. read the TUN, a bounded number of packets, unless the engine or a blocked socket holds it back;
+//! 6. flush what orders queued, take the facts, send.
+//!
+//! Every descriptor is level-triggered: what a bound left behind shows again in the next turn, after the others had theirs.
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jump_proto::time::Instant;
+use rustix::buffer::spare_capacity;
+use rustix::event::epoll;
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
+    timerfd_settime,
+};
+
+use crate::batch::{Outside, PathFailed, SendBatch};
+use crate::clock;
+use crate::counters::Counters;
+use crate::engine::{PacketEngine, Sink, Via};
+use crate::plane::{Handover, Shared};
+use crate::sockets::Sockets;
+use crate::tun::{Inbox, Tun};
+use crate::turnstile::Poisoned;
+use crate::udp::{Mail, RECEIVE_MESSAGES};
+
+const WAKE: u64 = 0;
+const TIMER: u64 = 1;
+const TUN: u64 = 2;
+const FIRST_SOCKET: u64 = 3;
+/// Receive batches per socket and turn.
+const BATCHES: usize = 4;
+/// The same before a timeout is handled: what a long stall has left in the kernel's buffers.
+const BATCHES_WHEN_LATE: usize = 64;
+/// Packets read from the TUN per turn.
+const TUN_PACKETS: usize = 64;
+/// Events taken per wait; what does not fit comes with the next one.
+const EVENTS: usize = 64;
+
+/// Why the loop ended.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// A call on the engine panicked elsewhere.
+    Engine,
+    /// The kernel no longer plays along.
+    Io(&'static str, io::Error),
+    /// Somebody deleted the TUN device.
+    TunGone,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Engine => formatter.write_str("a call on the engine panicked"),
+            Self::Io(what, error) => write!(formatter, "{what}: {error}"),
+            Self::TunGone => formatter.write_str("the TUN device is gone"),
+        }
+    }
+}
+
+impl From<Poisoned> for Failure {
+    fn from(_: Poisoned) -> Self {
+        Self::Engine
+    }
+}
+
+/// The loop's own things; what it shares is in [`Shared`].
+pub(crate) struct PacketLoop<E: PacketEngine> {
+    shared: Arc<Shared<E>>,
+    epoll: OwnedFd,
+    timer: OwnedFd,
+    /// When the timer rings; it may be earlier than needed, never later.
+    armed: Option<Instant>,
+    deadline: Option<Instant>,
+    tun: Option<Tun>,
+    tun_ready: bool,
+    tun_watched: bool,
+    inbox: Inbox,
+    sockets: Sockets,
+    mail: Mail,
+    batch: SendBatch,
+    failures: Vec<PathFailed>,
+    facts: Vec<E::Fact>,
+    events: Vec<epoll::Event>,
+    ready: Vec<u64>,
+}
+
+impl<E: PacketEngine> PacketLoop<E> {
+    pub(crate) fn new(shared: Arc<Shared<E>>) -> Result<Self, Failure> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(io_failure("epoll"))?;
+        let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
+        let timer = timerfd_create(TimerfdClockId::Boottime, flags).map_err(io_failure("timer"))?;
+        for (source, key) in [(timer.as_fd(), TIMER), (shared.wake.as_fd(), WAKE)] {
+            let data = epoll::EventData::new_u64(key);
+            epoll::add(&epoll, source, data, epoll::EventFlags::IN).map_err(io_failure("epoll"))?;
+        }
+        Ok(Self {
+            epoll,
+            timer,
+            armed: None,
+            deadline: None,
+            tun: None,
+            tun_ready: false,
+            tun_watched: false,
+            inbox: Inbox::new(),
+            sockets: Sockets::new(FIRST_SOCKET),
+            mail: Mail::new(),
+            batch: SendBatch::new(),
+            failures: Vec::new(),
+            facts: Vec::new(),
+            events: Vec::with_capacity(EVENTS),
+            ready: Vec::with_capacity(EVENTS),
+            shared,
+        })
+    }
+
+    /// Turns until the data plane is closed; then flushes once more, so that a last word still leaves.
+    pub(crate) fn run(mut self) -> Result<(), Failure> {
+        while !self.shared.is_closed() {
+            self.turn()?;
+            self.wait()?;
+        }
+        self.turn()
+    }
+
+    fn turn(&mut self) -> Result<(), Failure> {
+        self.shared.counters.turns.add(1);
+        self.take_over()?;
+        let due = self
+            .deadline
+            .is_some_and(|deadline| deadline <= clock::now());
+        self.receive(due)?;
+        self.work(due)?;
+        self.report();
+        self.arm()
+    }
+
+    /// Sleeps until something is to be done, and notes what.
+    fn wait(&mut self) -> Result<(), Failure> {
+        let timeout = self
+            .batch
+            .expiry()
+            .map(|expiry| timespec(expiry.since(clock::now())));
+        self.events.clear();
+        match epoll::wait(
+            &self.epoll,
+            spare_capacity(&mut self.events),
+            timeout.as_ref(),
+        ) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(io_failure("epoll")(error)),
+        }
+        self.ready.clear();
+        self.tun_ready = false;
+        for event in &self.events {
+            // The kernel packs the structure: its fields are copied, not borrowed.
+            let (key, flags) = (event.data.u64(), event.flags);
+            match key {
+                WAKE => self.shared.wake.clear(),
+                TIMER => {
+                    // What it counted does not matter: the clock says what is due.
+                    let _ = rustix::io::read(&self.timer, &mut [0; 8]);
+                    self.armed = None;
+                }
+                // Errors come unasked: while the TUN is not read, this is how its end shows.
+                TUN if flags.contains(epoll::EventFlags::ERR) => {
+                    return Err(Failure::TunGone);
+                }
+                TUN => self.tun_ready = true,
+                _ => {
+                    self.ready.push(key);
+                    if flags.contains(epoll::EventFlags::OUT) {
+                        self.sockets.unblock(key, &self.epoll);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn take_over(&mut self) -> Result<(), Failure> {
+        for handover in self.shared.take_handovers() {
+            match handover {
+                Handover::ClosePath(path) => self.sockets.remove(Via::Path(path)),
+                Handover::Socket(udp) => self
+                    .sockets
+                    .add(*udp, &self.epoll)
+                    .map_err(io_failure("watching a socket"))?,
+                Handover::Tun(tun) => {
+                    epoll::add(
+                        &self.epoll,
+                        &tun,
+                        epoll::EventData::new_u64(TUN),
+                        epoll::EventFlags::IN,
+                    )
+                    .map_err(io_failure("watching the TUN"))?;
+                    self.tun = Some(tun);
+                    self.tun_watched = true;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Receives from the ready sockets, or from all when a timeout is due.
+    fn receive(&mut self, due: bool) -> Result<(), Failure> {
+        let batches = if due { BATCHES_WHEN_LATE } else { BATCHES };
+        for place in 0..self.sockets.len() {
+            for _ in 0..batches {
+                let Some(socket) = self.sockets.at(place) else {
+                    break;
+                };
+                if !due && !self.ready.contains(&socket.key) {
+                    break;
+                }
+                let via = socket.udp.via();
+                match socket.udp.receive(&mut self.mail) {
+                    Ok(0) => break,
+                    Ok(received) => {
+                        self.open_mail(via)?;
+                        if received < RECEIVE_MESSAGES {
+                            break;
+                        }
+                    }
+                    Err(_) => self.shared.counters.receive_errors.add(1),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands one batch to the engine and sends what it answers.
+    fn open_mail(&mut self, via: Via) -> Result<(), Failure> {
+        let now = clock::now();
+        let mut engine = self.shared.engine.lock()?;
+        let mut outlet = Outlet {
+            tun: self.tun.as_ref(),
+            batch: &mut self.batch,
+            outside: Outside {
+                sockets: &mut self.sockets,
+                epoll: &self.epoll,
+                counters: &self.shared.counters,
+                failures: &mut self.failures,
+            },
+            now,
+        };
+        let mut opened = 0;
+        for datagram in self.mail.datagrams() {
+            opened += 1;
+            let (remote, local) = (datagram.remote, datagram.local);
+            engine.handle_datagram(via, remote, local, datagram.bytes, now, &mut outlet);
+        }
+        drop(engine);
+        outlet.outside.counters.datagrams_in.add(opened);
+        outlet.send();
+        Ok(())
+    }
+
+    /// Does everything else that needs the engine, and sends what came of it.
+    fn work(&mut self, due: bool) -> Result<(), Failure> {
+        let now = clock::now();
+        let mut engine = self.shared.engine.lock()?;
+        let mut outlet = Outlet {
+            tun: self.tun.as_ref(),
+            batch: &mut self.batch,
+            outside: Outside {
+                sockets: &mut self.sockets,
+                epoll: &self.epoll,
+                counters: &self.shared.counters,
+                failures: &mut self.failures,
+            },
+            now,
+        };
+        if due {
+            engine.handle_timeout(now, &mut outlet);
+        }
+        if let Some(tun) = self.tun.as_ref().filter(|_| self.tun_ready) {
+            read_tun(&mut *engine, tun, &mut self.inbox, &mut outlet)?;
+        }
+        engine.flush(now, &mut outlet);
+        while let Some(fact) = engine.poll_fact() {
+            self.facts.push(fact);
+        }
+        self.deadline = engine.poll_timeout();
+        let tun_open = engine.tun_open();
+        drop(engine);
+
+        outlet.send();
+        self.watch_tun(tun_open && !self.batch.is_congested())
+    }
+
+    /// Puts what was found on the way up.
+    fn report(&mut self) {
+        let failed = self.failures.drain(..);
+        self.facts
+            .extend(failed.map(|failed| E::path_failed(failed.path, failed.errno)));
+        let facts = self.facts.drain(..);
+        self.shared
+            .facts
+            .push(facts.map(|fact| (E::weigh(&fact), fact)));
+    }
+
+    /// Starts or stops listening to the TUN.
+    fn watch_tun(&mut self, watched: bool) -> Result<(), Failure> {
+        let Some(tun) = self.tun.as_ref().filter(|_| watched != self.tun_watched) else {
+            return Ok(());
+        };
+        self.tun_watched = watched;
+        let mut wanted = epoll::EventFlags::empty();
+        wanted.set(epoll::EventFlags::IN, watched);
+        epoll::modify(&self.epoll, tun, epoll::EventData::new_u64(TUN), wanted)
+            .map_err(io_failure("watching the TUN"))
+    }
+
+    /// Sets the timer when it would ring too late; one that rings too early costs less than a call per packet.
+    fn arm(&mut self) -> Result<(), Failure> {
+        let Some(deadline) = self.deadline else {
+            return Ok(());
+        };
+        if self.armed.is_some_and(|armed| armed <= deadline) {
+            return Ok(());
+        }
+        let setting = Itimerspec {
+            it_interval: Timespec::default(),
+            // Zero would switch the timer off.
+            it_value: timespec(Duration::from_micros(deadline.0.max(1))),
+        };
+        timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &setting)
+            .map_err(io_failure("timer"))?;
+        self.armed = Some(deadline);
+        Ok(())
+    }
+}
+
+/// Reads the TUN until it is empty, the turn's share is used up, or someone holds it back.
+fn read_tun<E: PacketEngine>(
+    engine: &mut E,
+    tun: &Tun,
+    inbox: &mut Inbox,
+    outlet: &mut Outlet<'_>,
+) -> Result<(), Failure> {
+    let mut read = 0;
+    while read < TUN_PACKETS && engine.tun_open() && !outlet.batch.is_congested() {
+        let Some(packet) = inbox.receive(tun).map_err(|_| Failure::TunGone)? else {
+            break;
+        };
+        read += 1;
+        if !engine.handle_tun(packet, outlet.now, outlet) {
+            break;
+        }
+    }
+    outlet.outside.counters.tun_in.add(read);
+    Ok(())
+}
+
+/// Where the engine's packets go.
+struct Outlet<'a> {
+    tun: Option<&'a Tun>,
+    batch: &'a mut SendBatch,
+    outside: Outside<'a>,
+    now: Instant,
+}
+
+impl Outlet<'_> {
+    fn send(&mut self) {
+        self.batch.flush(&mut self.outside, self.now);
+    }
+}
+
+impl Sink for Outlet<'_> {
+    fn deliver(&mut self, inner: &[u8]) {
+        let written = self.tun.is_some_and(|tun| tun.send(inner).is_ok());
+        let counters: &Counters = self.outside.counters;
+        let counter = if written {
+            &counters.tun_out
+        } else {
+            &counters.tun_refused
+        };
+        counter.add(1);
+    }
+
+    fn buffer(
+        &mut self,
+        via: Via,
+        to: SocketAddr,
+        source: Option<IpAddr>,
+        len: usize,
+    ) -> &mut [u8] {
+        if !self.batch.has_room(len) {
+            self.send();
+        }
+        if !self.batch.has_room(len) {
+            self.outside.counters.send_overflow.add(self.batch.clear());
+        }
+        self.batch.push(via, to, source, len)
+    }
+}
+
+fn timespec(duration: Duration) -> Timespec {
+    Timespec {
+        tv_sec: duration.as_secs().cast_signed(),
+        tv_nsec: duration.subsec_nanos().into(),
+    }
+}
+
+fn io_failure(what: &'static str) -> impl Fn(rustix::io::Errno) -> Failure {
+    move |error| Failure::Io(what, error.into())
+}

@@ -1,0 +1,281 @@
+//! The running data plane, as the control plane holds it.
+//!
+//! Every call may come from any thread. Sockets and the TUN are opened by the caller, so that it sees what failed, and
+//! handed to the loop; orders change the engine under its lock and wake the loop to send what they queued.
+
+use std::any::Any;
+use std::fmt;
+use std::io;
+use std::mem;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use jump_proto::time::Instant;
+
+use crate::clock;
+use crate::counters::Counters;
+use crate::engine::PacketEngine;
+use crate::facts::{Bell, CAPACITY, FactQueue};
+use crate::packet_loop::PacketLoop;
+use crate::tun::Tun;
+use crate::turnstile::Turnstile;
+use crate::udp::Udp;
+
+/// Why a call was not carried out.
+#[non_exhaustive]
+#[derive(Debug)]
+pub enum PlaneError {
+    /// The data plane was closed.
+    Closed,
+    /// The packet loop stopped by itself; nothing is forwarded any more.
+    Failed(String),
+    /// The kernel refused.
+    Io(io::Error),
+}
+
+impl From<io::Error> for PlaneError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// An engine, its sockets, and the thread that moves its packets.
+pub struct Plane<E: PacketEngine> {
+    shared: Arc<Shared<E>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    listeners: AtomicU32,
+}
+
+/// What the loop and its callers share.
+pub(crate) struct Shared<E: PacketEngine> {
+    pub(crate) engine: Turnstile<E>,
+    pub(crate) facts: FactQueue<E::Fact>,
+    pub(crate) counters: Counters,
+    pub(crate) wake: Bell,
+    handovers: Mutex<Vec<Handover>>,
+    closed: AtomicBool,
+    failure: OnceLock<String>,
+}
+
+/// What the loop is given to own, or told to let go.
+#[derive(Debug)]
+pub(crate) enum Handover {
+    ClosePath(u32),
+    Socket(Box<Udp>),
+    Tun(Tun),
+}
+
+impl<E: PacketEngine> Plane<E> {
+    /// Puts `engine` into a data plane that does not run yet.
+    pub fn new(engine: E) -> io::Result<Self> {
+        Ok(Self {
+            shared: Arc::new(Shared {
+                engine: Turnstile::new(engine),
+                facts: FactQueue::new(CAPACITY)?,
+                counters: Counters::default(),
+                wake: Bell::new()?,
+                handovers: Mutex::default(),
+                closed: AtomicBool::new(false),
+                failure: OnceLock::new(),
+            }),
+            thread: Mutex::default(),
+            listeners: AtomicU32::new(0),
+        })
+    }
+
+    /// Starts the packet loop; a second call changes nothing.
+    pub fn start(&self) -> Result<(), PlaneError> {
+        self.shared.check()?;
+        let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        if thread.is_none() {
+            let shared = self.shared.clone();
+            let packets = thread::Builder::new().name("packets".into());
+            *thread = Some(packets.spawn(move || run(&shared))?);
+        }
+        Ok(())
+    }
+
+    /// Sends what is queued, stops the loop, waits for its end and closes all it owned.
+    pub fn close(&self) {
+        self.shared.closed.store(true, Ordering::Release);
+        self.shared.wake.ring();
+        let thread = {
+            let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+            thread.take()
+        };
+        if let Some(thread) = thread {
+            // The thread catches its panics: joining it cannot fail.
+            let _ = thread.join();
+        }
+        drop(self.shared.take_handovers());
+    }
+
+    /// Opens the TUN device and returns its name.
+    pub fn open_tun(&self, name: &str, mtu: u32) -> Result<String, PlaneError> {
+        self.shared.check()?;
+        let tun = Tun::open(name, mtu)?;
+        let name = tun.name().to_owned();
+        self.shared.hand_over(Handover::Tun(tun));
+        Ok(name)
+    }
+
+    /// Opens a gateway's socket and returns the address it got.
+    pub fn listen(&self, address: SocketAddr) -> Result<SocketAddr, PlaneError> {
+        self.shared.check()?;
+        let udp = Udp::listen(self.listeners.fetch_add(1, Ordering::Relaxed), address)?;
+        let local = udp.local_address()?;
+        self.shared.hand_over(Handover::Socket(Box::new(udp)));
+        Ok(local)
+    }
+
+    /// Opens a client's path; one with the same number is replaced.
+    pub fn open_path(
+        &self,
+        path: u32,
+        interface: &str,
+        remote: SocketAddr,
+        mark: u32,
+    ) -> Result<(), PlaneError> {
+        self.shared.check()?;
+        let udp = Udp::connect(path, interface, remote, mark)?;
+        self.shared.hand_over(Handover::Socket(Box::new(udp)));
+        Ok(())
+    }
+
+    /// Closes a client's path.
+    pub fn close_path(&self, path: u32) -> Result<(), PlaneError> {
+        self.shared.check()?;
+        self.shared.hand_over(Handover::ClosePath(path));
+        Ok(())
+    }
+
+    /// Changes the engine and wakes the loop to send what that queued.
+    pub fn order<T>(&self, change: impl FnOnce(&mut E, Instant) -> T) -> Result<T, PlaneError> {
+        self.shared.check()?;
+        let result = {
+            let mut engine = self
+                .shared
+                .engine
+                .lock()
+                .map_err(|_| self.shared.broken())?;
+            change(&mut engine, clock::now())
+        };
+        self.shared.wake.ring();
+        Ok(result)
+    }
+
+    /// Looks at the engine.
+    pub fn look<T>(&self, read: impl FnOnce(&E) -> T) -> Result<T, PlaneError> {
+        self.shared.check()?;
+        let engine = self
+            .shared
+            .engine
+            .lock()
+            .map_err(|_| self.shared.broken())?;
+        Ok(read(&engine))
+    }
+
+    /// Takes up to `limit` facts; a failure of the loop shows once its last facts are taken.
+    pub fn drain(&self, limit: usize) -> Result<Vec<E::Fact>, PlaneError> {
+        let drained = self.shared.facts.drain(limit);
+        let mut facts = drained.facts;
+        if drained.dropped > 0 {
+            facts.push(E::facts_dropped(drained.dropped));
+        }
+        if facts.is_empty() {
+            self.shared.check()?;
+        } else if self.shared.failure.get().is_some() {
+            self.shared.facts.ring();
+        }
+        Ok(facts)
+    }
+
+    /// Returns the descriptor that is readable while there are facts, or a failure, to be drained.
+    pub fn facts_ready(&self) -> BorrowedFd<'_> {
+        self.shared.facts.as_fd()
+    }
+
+    /// Returns the loop's counters.
+    pub fn counters(&self) -> Vec<(&'static str, u64)> {
+        self.shared.counters.snapshot()
+    }
+}
+
+impl<E: PacketEngine> fmt::Debug for Plane<E> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The engine is full of secrets.
+        formatter
+            .debug_struct("Plane")
+            .field("counters", &self.shared.counters)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<E: PacketEngine> Drop for Plane<E> {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl<E: PacketEngine> Shared<E> {
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn take_handovers(&self) -> Vec<Handover> {
+        mem::take(
+            &mut *self
+                .handovers
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
+    }
+
+    fn hand_over(&self, handover: Handover) {
+        let mut handovers = self
+            .handovers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        handovers.push(handover);
+        drop(handovers);
+        self.wake.ring();
+    }
+
+    fn check(&self) -> Result<(), PlaneError> {
+        if let Some(failure) = self.failure.get() {
+            return Err(PlaneError::Failed(failure.clone()));
+        }
+        if self.is_closed() {
+            return Err(PlaneError::Closed);
+        }
+        Ok(())
+    }
+
+    fn broken(&self) -> PlaneError {
+        let text = "a call on the engine panicked".to_owned();
+        PlaneError::Failed(self.failure.get().cloned().unwrap_or(text))
+    }
+}
+
+/// Runs the loop to its end; how it failed, if it did, is what every later call reports.
+fn run<E: PacketEngine>(shared: &Arc<Shared<E>>) {
+    let ended = catch_unwind(AssertUnwindSafe(|| PacketLoop::new(shared.clone())?.run()));
+    let failure = match ended {
+        Ok(Ok(())) => return,
+        Ok(Err(failure)) => failure.to_string(),
+        Err(panic) => format!("the packet loop panicked: {}", text_of(panic.as_ref())),
+    };
+    // Nobody else sets it.
+    let _ = shared.failure.set(failure);
+    shared.facts.ring();
+}
+
+fn text_of(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("without a text")
+}

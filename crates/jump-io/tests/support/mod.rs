@@ -1,0 +1,136 @@
+//! A small engine for the loop's tests: it sends back what it gets, and does what the test's bytes say.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use jump_io::engine::{PacketEngine, Sink, Via};
+use jump_io::facts::Weight;
+use jump_io::plane::{Plane, PlaneError};
+use jump_proto::time::Instant;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+/// What the echo engine reports.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Seen {
+    Datagram {
+        via: Via,
+        local: Option<IpAddr>,
+        bytes: Vec<u8>,
+    },
+    Dropped(u64),
+    PathFailed(u32, i32),
+    Timeout {
+        datagrams_before: usize,
+    },
+    Tun(Vec<u8>),
+}
+
+/// Answers every datagram with itself; `deliver:` and `panic:` datagrams go elsewhere.
+#[derive(Debug, Default)]
+pub(crate) struct Echo {
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) outgoing: Vec<(Via, SocketAddr, Vec<u8>)>,
+    pub(crate) tun_closed: bool,
+    pub(crate) quiet: bool,
+    pub(crate) peer: Option<(Via, SocketAddr)>,
+    seen: Vec<Seen>,
+    datagrams: usize,
+}
+
+impl PacketEngine for Echo {
+    type Fact = Seen;
+
+    fn handle_datagram<S: Sink>(
+        &mut self,
+        via: Via,
+        remote: SocketAddr,
+        local: Option<IpAddr>,
+        datagram: &mut [u8],
+        _now: Instant,
+        sink: &mut S,
+    ) {
+        self.datagrams += 1;
+        if let Some(inner) = datagram.strip_prefix(b"deliver:") {
+            sink.deliver(inner);
+        } else if datagram.starts_with(b"panic:") {
+            panic!("the test asked for it");
+        } else if !self.quiet {
+            self.seen.push(Seen::Datagram {
+                via,
+                local,
+                bytes: datagram.to_vec(),
+            });
+            sink.buffer(via, remote, local, datagram.len())
+                .copy_from_slice(datagram);
+        }
+    }
+
+    fn handle_tun<S: Sink>(&mut self, packet: &[u8], _now: Instant, sink: &mut S) -> bool {
+        if let Some((via, to)) = self.peer {
+            sink.buffer(via, to, None, packet.len())
+                .copy_from_slice(packet);
+        } else {
+            self.seen.push(Seen::Tun(packet.to_vec()));
+        }
+        true
+    }
+
+    fn handle_timeout<S: Sink>(&mut self, _now: Instant, _sink: &mut S) {
+        self.deadline = None;
+        self.seen.push(Seen::Timeout {
+            datagrams_before: self.datagrams,
+        });
+    }
+
+    fn flush<S: Sink>(&mut self, _now: Instant, sink: &mut S) {
+        for (via, to, bytes) in self.outgoing.drain(..) {
+            sink.buffer(via, to, None, bytes.len())
+                .copy_from_slice(&bytes);
+        }
+    }
+
+    fn tun_open(&self) -> bool {
+        !self.tun_closed
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    fn poll_fact(&mut self) -> Option<Seen> {
+        (!self.seen.is_empty()).then(|| self.seen.remove(0))
+    }
+
+    fn weigh(_fact: &Seen) -> Weight {
+        Weight::Control
+    }
+
+    fn path_failed(path: u32, errno: i32) -> Seen {
+        Seen::PathFailed(path, errno)
+    }
+
+    fn facts_dropped(count: u64) -> Seen {
+        Seen::Dropped(count)
+    }
+}
+
+/// Waits for facts until `enough` says so.
+pub(crate) fn collect(plane: &Plane<Echo>, enough: impl Fn(&[Seen]) -> bool) -> Vec<Seen> {
+    let mut seen = Vec::new();
+    while !enough(&seen) {
+        match next(plane) {
+            Ok(facts) => seen.extend(facts),
+            Err(error) => panic!("{error:?} after {seen:?}"),
+        }
+    }
+    seen
+}
+
+/// Waits for the next facts, or for the failure that took their place.
+pub(crate) fn next(plane: &Plane<Echo>) -> Result<Vec<Seen>, PlaneError> {
+    let patience = Timespec::try_from(Duration::from_secs(10)).expect("ten seconds fit");
+    let mut descriptors = [PollFd::from_borrowed_fd(plane.facts_ready(), PollFlags::IN)];
+    let ready = poll(&mut descriptors, Some(&patience)).expect("poll works");
+    assert_eq!(ready, 1, "no fact in ten seconds");
+    plane.drain(512)
+}
