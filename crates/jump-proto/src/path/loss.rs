@@ -1,0 +1,132 @@
+//! Loss in one direction, from two counters compared at the same packet.
+
+use alloc::collections::VecDeque;
+use core::time::Duration;
+
+use super::MILLION;
+use crate::time::Instant;
+
+/// Loss over the last window, and over the long run with a half-life.
+///
+/// The window reaches back until it holds enough packets for a figure, so a quiet path needs longer to call
+/// one loss a rate. The long run begins with a loss of one in a hundred, and forgets it.
+#[derive(Debug)]
+pub(super) struct LossMeter {
+    window: Duration,
+    points: VecDeque<Point>,
+    latest: Point,
+    sent_long: u64,
+    lost_long: i64,
+    halved_at: Instant,
+}
+
+impl LossMeter {
+    pub(super) fn new(window: Duration, now: Instant) -> Self {
+        Self {
+            window,
+            points: VecDeque::new(),
+            latest: Point {
+                at: now,
+                sent: 0,
+                received: 0,
+            },
+            sent_long: 100,
+            lost_long: 1,
+            halved_at: now,
+        }
+    }
+
+    /// Starts both counters at zero again.
+    pub(super) fn restart(&mut self, now: Instant) {
+        self.points.clear();
+        self.latest = Point {
+            at: now,
+            sent: 0,
+            received: 0,
+        };
+    }
+
+    /// Takes both counters as they stood at one packet.
+    pub(super) fn count(&mut self, sent: u32, received: u32, now: Instant) {
+        let point = Point {
+            at: now,
+            sent,
+            received,
+        };
+        let (sent, received) = point.after(self.latest);
+        if sent == 0 || sent > u32::MAX / 2 {
+            return;
+        }
+        self.sent_long += u64::from(sent);
+        self.lost_long += i64::from(sent) - i64::from(received);
+        if now.since(self.halved_at) >= HALF_LIFE {
+            (self.sent_long, self.lost_long) = (self.sent_long / 2, self.lost_long / 2);
+            self.halved_at = now;
+        }
+        if self
+            .points
+            .back()
+            .is_none_or(|last| self.latest.at.since(last.at) >= self.window / SLICES)
+        {
+            self.points.push_back(self.latest);
+        }
+        self.latest = point;
+        self.forget();
+    }
+
+    /// Returns the loss over the window; zero until it holds enough packets.
+    pub(super) fn ppm(&self) -> u32 {
+        let Some(first) = self.points.front() else {
+            return 0;
+        };
+        let (sent, received) = self.latest.after(*first);
+        if sent < PACKETS_MIN {
+            return 0;
+        }
+        share(u64::from(sent.saturating_sub(received)), u64::from(sent))
+    }
+
+    /// Returns the larger of the window's loss and that of the long run.
+    pub(super) fn worst_ppm(&self) -> u32 {
+        let lost = u64::try_from(self.lost_long).unwrap_or(0);
+        self.ppm().max(share(lost, self.sent_long.max(1)))
+    }
+
+    /// Drops points that the window no longer needs.
+    fn forget(&mut self) {
+        while let Some(second) = self.points.get(1) {
+            let reaches = self.latest.at.since(second.at) >= self.window;
+            let suffices = self.latest.after(*second).0 >= PACKETS_MIN;
+            if !(reaches && suffices) && self.points.len() <= POINTS_MAX {
+                return;
+            }
+            self.points.pop_front();
+        }
+    }
+}
+
+/// Both counters at one packet. They wrap.
+#[derive(Copy, Clone, Debug)]
+struct Point {
+    at: Instant,
+    sent: u32,
+    received: u32,
+}
+
+impl Point {
+    /// Returns what was sent and what was received between `earlier` and this point.
+    fn after(self, earlier: Self) -> (u32, u32) {
+        let received = self.received.wrapping_sub(earlier.received);
+        let received = if received > u32::MAX / 2 { 0 } else { received };
+        (self.sent.wrapping_sub(earlier.sent), received)
+    }
+}
+
+fn share(part: u64, whole: u64) -> u32 {
+    (part * u64::from(MILLION) / whole).min(u64::from(MILLION)) as u32
+}
+
+const HALF_LIFE: Duration = Duration::from_secs(60);
+const PACKETS_MIN: u32 = 20;
+const POINTS_MAX: usize = 24;
+const SLICES: u32 = 8;
