@@ -4,6 +4,7 @@ from typing import Final, TypeAlias, get_args
 
 import msgspec
 
+from jumping_vpn.core.policy.choice import Exclusion
 from jumping_vpn.core.redaction import Shown
 from jumping_vpn.core.session.model import State
 from jumping_vpn.core.session.reasons import Reason
@@ -46,14 +47,15 @@ class Handover(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CandidateFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """One candidate as a choice saw it; `refused` says why it was left out."""
+    """One candidate as a choice saw it; `excluded` says why it was left out."""
 
     transport: Shown
+    measured: bool
     srtt_us: int
     loss: float
     stable_ms: int
     preference: int
-    refused: str | None
+    excluded: Exclusion | None
 
 
 class MoveData(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,13 +13,16 @@ from typing import Any, Final
 import msgspec
 
 from jumping_vpn.core import event_data as d
+from jumping_vpn.core.facts import PathSampled
+from jumping_vpn.core.ids import Millis
+from jumping_vpn.core.policy.choice import Decision
 from jumping_vpn.core.policy.limits import Policy
 from jumping_vpn.core.record import Record
-from jumping_vpn.core.redaction import show, show_transport
+from jumping_vpn.core.redaction import Shown, show, show_transport
 from jumping_vpn.core.session.inputs import HandshakeVerified, Input, ReattachVerified
 from jumping_vpn.core.session.invariants import ensure
 from jumping_vpn.core.session.machine import Moved, Refused
-from jumping_vpn.core.session.model import Session, State, Transport
+from jumping_vpn.core.session.model import Session, State
 from jumping_vpn.core.session.reasons import Reason
 from jumping_vpn.core.session.table import TABLE_DIGEST
 
@@ -337,14 +340,46 @@ def _move_fields(moved: Moved, origin: Origin) -> dict[str, Any]:
         "state_before": before.state,
         "state_after": after.state,
         "epoch_before": before.epoch,
-        "transport_before": show_transport(transport_of(before), reveal=reveal),
-        "transport_after": show_transport(transport_of(after), reveal=reveal),
+        "transport_before": _shown_binding(before, reveal=reveal),
+        "transport_after": _shown_binding(after, reveal=reveal),
         "owner": after.owner,
         "ownership_epoch": after.ownership_epoch,
         "table": TABLE_DIGEST,
     }
 
 
-def transport_of(session: Session) -> Transport | None:
-    """Return the transport that a session is bound to, if any."""
-    return None if session.binding is None else session.binding.transport
+def _shown_binding(session: Session, *, reveal: bool) -> Shown | None:
+    if session.binding is None:
+        return None
+    return show_transport(session.binding.transport, reveal=reveal)
+
+
+def candidate_figures(
+    decision: Decision, *, origin: Origin, now: Millis
+) -> tuple[d.CandidateFigures, ...]:
+    """Return the figures of a choice, in its order, as events carry them."""
+    return tuple(
+        d.CandidateFigures(
+            transport=show_transport(each.candidate.transport, reveal=origin.reveal_addresses),
+            measured=each.candidate.measured,
+            srtt_us=each.candidate.srtt_us,
+            loss=each.candidate.loss,
+            stable_ms=max(0, now - each.candidate.stable_since),
+            preference=each.candidate.preference,
+            excluded=each.excluded,
+        )
+        for each in decision.considered
+    )
+
+
+def figures_of(sample: PathSampled) -> d.Figures:
+    """Return the figures of a sample, for the event of the verdict made from it."""
+    return d.Figures(
+        srtt_us=sample.srtt_us,
+        base_rtt_us=sample.base_rtt_us,
+        jitter_us=sample.jitter_us,
+        base_jitter_us=sample.base_jitter_us,
+        loss_in=sample.loss_in,
+        loss_out=sample.loss_out,
+        late_us=sample.late_us,
+    )

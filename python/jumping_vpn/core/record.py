@@ -4,10 +4,10 @@ Times in a record are readings of the writer's monotonic clock. `written` says w
 showed at the write, so that another process can continue every deadline: see `resumed`.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 from jumping_vpn.core.ids import Attempt, BindingEpoch, Millis, SessionId, SessionNumber
+from jumping_vpn.core.policy.deadlines import Deadlines
 from jumping_vpn.core.policy.limits import Policy
 from jumping_vpn.core.session.model import Session
 
@@ -31,38 +31,6 @@ class Root:
     sealed: bytes
     attempt: Attempt
     digest: bytes = b""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Deadlines:
-    """When each bound of the session falls due; None where it does not run."""
-
-    session_ends: Millis | None = None
-    transport_loss_ends: Millis | None = None
-    recovery_ends: Millis | None = None
-    volatile_ends: Millis | None = None
-    degraded_ends: Millis | None = None
-    confirm_ends: Millis | None = None
-
-    def remaining(self, *, now: Millis) -> "Deadlines":
-        """Return the same bounds as durations from `now`; what is past has 0 left."""
-        return self._mapped(lambda at: Millis(max(0, at - now)))
-
-    def resume(self, *, now: Millis, away_ms: int) -> "Deadlines":
-        """Take these as durations left `away_ms` ago, and return them as deadlines from `now`."""
-        return self._mapped(lambda left: Millis(now + left - max(0, away_ms)))
-
-    def earliest(self) -> Millis | None:
-        """Return the first deadline, or None when none runs."""
-        running = [at for at in self._values() if at is not None]
-        return min(running, default=None)
-
-    def _values(self) -> list[Millis | None]:
-        return [getattr(self, each.name) for each in fields(self)]
-
-    def _mapped(self, change: Callable[[Millis], Millis]) -> "Deadlines":
-        values = (None if at is None else change(at) for at in self._values())
-        return Deadlines(**dict(zip((each.name for each in fields(self)), values, strict=True)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

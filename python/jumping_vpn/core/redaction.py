@@ -43,10 +43,8 @@ def show(text: str, *, reveal: bool) -> Shown:
     return Shown(text if reveal else str(Address(text)))
 
 
-def show_transport(transport: Transport | None, *, reveal: bool) -> Shown | None:
+def show_transport(transport: Transport, *, reveal: bool) -> Shown:
     """Return a transport as events may carry it."""
-    if transport is None:
-        return None
     if reveal:
         return Shown(str(transport))
     endpoint = Address(transport.endpoint)
