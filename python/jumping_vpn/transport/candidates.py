@@ -92,7 +92,7 @@ class View:
         return frozenset(link.name for link in self.links.values() if link.running)
 
     def sources(self, link: Link, endpoint: Endpoint) -> frozenset[str]:
-        """Return the addresses this link could send from to the endpoint; none if it is unusable."""
+        """Return the addresses this link could send from to the endpoint; none: unusable."""
         target = ip_address(endpoint.host)
         if not link.running or link.loopback != target.is_loopback:
             return frozenset()
