@@ -250,7 +250,7 @@ fn give_up(
 
 /// Says whether an error that stays means that this host cannot use the path.
 ///
-/// `EINVAL` is what IPv4 says when the address that a connected socket sends from is gone.
+/// `EINVAL` is what some kernels say when the address that a connected socket sends from is gone.
 fn is_local(errno: i32) -> bool {
     [
         libc::EADDRNOTAVAIL,

@@ -31,6 +31,7 @@ pub(crate) struct Echo {
     pub(crate) deadline: Option<Instant>,
     pub(crate) outgoing: Vec<(Via, SocketAddr, Vec<u8>)>,
     pub(crate) tun_closed: bool,
+    pub(crate) tun_packets: usize,
     pub(crate) quiet: bool,
     pub(crate) peer: Option<(Via, SocketAddr)>,
     seen: Vec<Seen>,
@@ -66,6 +67,7 @@ impl PacketEngine for Echo {
     }
 
     fn handle_tun<S: Sink>(&mut self, packet: &[u8], _now: Instant, sink: &mut S) -> bool {
+        self.tun_packets += 1;
         if let Some((via, to)) = self.peer {
             sink.buffer(via, to, None, packet.len())
                 .copy_from_slice(packet);
