@@ -4,12 +4,23 @@ Times in a record are readings of the writer's monotonic clock. `written` says w
 showed at the write, so that another process can continue every deadline: see `resumed`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Final
 
-from jumping_vpn.core.ids import Attempt, BindingEpoch, Millis, SessionId, SessionNumber
+from jumping_vpn.core.ids import (
+    SESSION_ID_SIZE,
+    Attempt,
+    BindingEpoch,
+    Millis,
+    SessionId,
+    SessionNumber,
+)
 from jumping_vpn.core.policy.deadlines import Deadlines
-from jumping_vpn.core.policy.limits import Policy
-from jumping_vpn.core.session.model import Session
+from jumping_vpn.core.policy.limits import MINUTE, Policy
+from jumping_vpn.core.session.invariants import ensure, is_bound_as_state_says
+from jumping_vpn.core.session.model import Session, Shape
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,3 +100,125 @@ def ends_wall_ms(record: Record) -> int | None:
     """Return the wall time at which the session ends at the latest, for the store's index."""
     ends = record.deadlines.session_ends
     return None if ends is None else record.written.wall_ms + ends - record.written.now
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordInvariant:
+    """One check of a record by itself: `number` is the contract's."""
+
+    number: int
+    name: str
+    text: str
+    holds: Callable[[Record], bool]
+
+
+def _roots_fit_binding(record: Record) -> bool:
+    confirmed, unconfirmed, binding = record.confirmed, record.unconfirmed, record.session.binding
+    if unconfirmed is not None and unconfirmed.epoch <= confirmed.epoch:
+        return False
+    newest = confirmed if unconfirmed is None else unconfirmed
+    if newest.epoch > record.session.epoch:
+        return False
+    if binding is None:
+        return True
+    return newest.epoch == binding.epoch and binding.confirmed is (unconfirmed is None)
+
+
+def _attempts_below_floor(record: Record) -> bool:
+    roots = (record.confirmed, record.unconfirmed)
+    return all(each is None or each.attempt <= record.attempt_floor for each in roots)
+
+
+def _jumps_within_budget(record: Record) -> bool:
+    jumps, budget = record.jumps, record.policy.max_switches_per_minute
+    in_order = all(first <= then for first, then in pairwise(jumps))
+    return in_order and all(
+        then - first >= MINUTE for first, then in zip(jumps, jumps[budget:], strict=False)
+    )
+
+
+def _everything_ends(record: Record) -> bool:
+    ends, shape = record.deadlines, record.session.shape
+    if shape in {Shape.BIRTH, Shape.TERMINATED}:
+        return True
+    lost = shape in {Shape.RECOVERING, Shape.DEGRADED_UNBOUND}
+    needed = (
+        (True, ends.session_ends),
+        (lost, ends.transport_loss_ends),
+        (shape is Shape.RECOVERING, ends.recovery_ends),
+        (shape is Shape.VOLATILE, ends.volatile_ends),
+    )
+    return all(at is not None for is_needed, at in needed if is_needed)
+
+
+def _secrets_end_with_session(record: Record) -> bool:
+    if record.session.shape is not Shape.TERMINATED:
+        return True
+    return not record.confirmed.sealed and record.unconfirmed is None
+
+
+RECORD_INVARIANTS: Final = (
+    RecordInvariant(
+        number=1,
+        name="binding_fits_state",
+        text="The record has a binding exactly where its state says so.",
+        holds=lambda record: is_bound_as_state_says(record.session),
+    ),
+    RecordInvariant(
+        number=4,
+        name="whole_identity",
+        text="The session id has all of its 16 bytes.",
+        holds=lambda record: len(record.session.session_id) == SESSION_ID_SIZE,
+    ),
+    RecordInvariant(
+        number=6,
+        name="bounded_switches",
+        text="No 60 s hold more accepted jumps than max_switches_per_minute.",
+        holds=_jumps_within_budget,
+    ),
+    RecordInvariant(
+        number=6,
+        name="everything_ends",
+        text="Every bound in time that the state calls for is running.",
+        holds=_everything_ends,
+    ),
+    RecordInvariant(
+        number=7,
+        name="attempts_below_floor",
+        text="The attempt floor is at least every accepted attempt.",
+        holds=_attempts_below_floor,
+    ),
+    RecordInvariant(
+        number=7,
+        name="roots_fit_binding",
+        text="The newest root is the binding's; it is unconfirmed exactly while the binding is.",
+        holds=_roots_fit_binding,
+    ),
+    RecordInvariant(
+        number=9,
+        name="secrets_erased",
+        text="A TERMINATED record holds no root.",
+        holds=_secrets_end_with_session,
+    ),
+)
+
+
+def broken_by_record(record: Record) -> tuple[RecordInvariant, ...]:
+    """Return the invariants that a record breaks by itself."""
+    return tuple(each for each in RECORD_INVARIANTS if not each.holds(record))
+
+
+def check_record(record: Record) -> None:
+    """Raise InvariantBroken if a record breaks an invariant; asked before every save."""
+    broken = broken_by_record(record)
+    ensure(not broken, f"{[each.name for each in broken]} by version {record.session.version}")
+
+
+def erased(record: Record) -> Record:
+    """Return the record of a TERMINATED session, without its secrets and deadlines."""
+    return replace(
+        record,
+        confirmed=replace(record.confirmed, sealed=b"", digest=b""),
+        unconfirmed=None,
+        deadlines=Deadlines(),
+    )

@@ -31,14 +31,15 @@ class Invariant:
     holds: Callable[[Session, Session], bool]
 
 
-def _binding_fits_state(_: Session, after: Session) -> bool:
-    match after.state:
+def is_bound_as_state_says(session: Session) -> bool:
+    """Say whether a session has a binding where its state needs one, and none where it may not."""
+    match session.state:
         case State.ATTACHED | State.VOLATILE:
-            return after.binding is not None
+            return session.binding is not None
         case State.DEGRADED:
             return True
         case _:
-            return after.binding is None
+            return session.binding is None
 
 
 def _binding_returns_explicitly(before: Session, after: Session) -> bool:
@@ -63,7 +64,7 @@ INVARIANTS: Final = (
         number=1,
         name="single_active_binding",
         text="ATTACHED and VOLATILE have one binding, DEGRADED at most one, the others none.",
-        holds=_binding_fits_state,
+        holds=lambda _, after: is_bound_as_state_says(after),
     ),
     Invariant(
         number=3,
