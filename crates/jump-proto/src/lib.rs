@@ -16,6 +16,7 @@ pub mod index;
 pub mod inner;
 pub mod keys;
 pub mod limiter;
+pub mod liveness;
 pub mod lookup;
 pub mod packet;
 pub mod path;

@@ -131,8 +131,8 @@ impl PathStats {
     /// Returns when the newest own heartbeat that the peer has seen was sent, if this one is news of it: proof of
     /// the way out up to that moment.
     pub fn heard(&mut self, report: &PathReport, received: u32, now: Instant) -> Option<Instant> {
-        let sequence = report.sequence;
-        if self.heard.is_none_or(|heard| sequence > heard.sequence) {
+        if self.is_news(report) {
+            let sequence = report.sequence;
             self.heard = Some(HeardHeartbeat {
                 sequence,
                 sent_us: report.sent_us,
@@ -152,6 +152,12 @@ impl PathStats {
             self.rtt_sampled(now.since(own.at).saturating_sub(delay), now);
         }
         Some(own.at)
+    }
+
+    /// Tells whether this heartbeat is newer than any other that was heard.
+    pub(crate) fn is_news(&self, report: &PathReport) -> bool {
+        self.heard
+            .is_none_or(|heard| report.sequence > heard.sequence)
     }
 
     /// Takes a round trip measured elsewhere, like that of a handshake.
@@ -176,7 +182,8 @@ impl PathStats {
         Duration::from_micros(u64::from(self.rtt.smoothed.unwrap_or(UNKNOWN_RTT_US)))
     }
 
-    /// Returns how long an answer may take: `srtt + 4 * rttvar`, with at least 2 ms for the variation.
+    /// Returns how long an answer may take: `srtt + 4 * rttvar`, with at least 5 ms for the variation,
+    /// which is what schedulers add.
     pub fn answer_bound(&self) -> Duration {
         let variation = match self.rtt.smoothed {
             Some(_) => (4 * u64::from(self.rtt.variation)).max(VARIATION_MIN_US),
@@ -342,4 +349,4 @@ const LEARNT_MAX: Duration = Duration::from_secs(10);
 const RTT_MAX_US: u32 = 60_000_000;
 const SETTLED: u32 = 16;
 const UNKNOWN_RTT_US: u32 = 250_000;
-const VARIATION_MIN_US: u64 = 2_000;
+const VARIATION_MIN_US: u64 = 5_000;
