@@ -113,8 +113,9 @@ impl Initiator {
             .write_message(&payload, &mut message)
             .map_err(|_| Discard::WeakKey)?;
         debug_assert_eq!(length, NOISE_INIT);
-        let mac1 = Greeter::new(gateway_public).mac1(&[&start[..], &message].concat());
-        let packet = join(&[&start, &message, &mac1, &[0; COOKIE]]);
+        let before: [u8; HANDSHAKE_HEADER + NOISE_INIT] = join(&[&start, &message]);
+        let mac1 = Greeter::new(gateway_public).mac1(&before);
+        let packet = join(&[&before, &mac1, &[0; COOKIE]]);
         Ok(Self {
             noise,
             id,

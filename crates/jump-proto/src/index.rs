@@ -219,3 +219,54 @@ fn halves(value: u64) -> (u32, u32) {
 fn joined(left: u32, right: u32) -> u64 {
     u64::from(left) << HALF_BITS | u64::from(right)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use proptest::test_runner::RngSeed;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig {
+            rng_seed: RngSeed::Fixed(0x4a56_504e),
+            failure_persistence: None,
+            ..ProptestConfig::default()
+        })]
+
+        #[test]
+        fn the_permutation_has_an_inverse(
+            slot in 0..SLOTS_MAX,
+            incarnation in any::<u16>(),
+            generation in 0..=GENERATION_MAX,
+        ) {
+            let permutation = Permutation(block_key(&Secret32::new([1; 32]), b"test"));
+            let parts = Parts { slot, incarnation, generation };
+
+            prop_assert_eq!(permutation.invert(permutation.permute(parts)), parts);
+        }
+
+        #[test]
+        fn every_index_is_the_image_of_some_parts(index in any::<[u8; 7]>()) {
+            let permutation = Permutation(block_key(&Secret32::new([1; 32]), b"test"));
+            let index = ReceiverIndex::from_bytes(index);
+
+            prop_assert_eq!(permutation.permute(permutation.invert(index)), index);
+        }
+    }
+
+    #[test]
+    fn a_slot_whose_generations_are_used_up_is_retired() {
+        let mut indexes = Indexes::new(&Secret32::new([1; 32]), 0, 1);
+        let (slot, _) = indexes.allocate().expect("the only slot");
+        indexes.release(slot);
+        indexes.slots[0].generation = GENERATION_MAX - 1;
+
+        let (slot, last) = indexes.allocate().expect("the last generation");
+        assert_eq!(indexes.resolve(last), Owned::Held(slot));
+        indexes.release(slot);
+
+        assert_eq!(indexes.allocate(), None);
+        assert_eq!(indexes.resolve(last), Owned::Past);
+    }
+}

@@ -99,7 +99,7 @@ impl StaticKey {
 
     /// The key under which a client seals its state file.
     pub fn client_storage_key(&self) -> Secret32 {
-        Prk::from_key(&self.private).expand(&[b"jvpn1 client vault"])
+        Prk::from_key(&self.private).expand(&[label::CLIENT_VAULT])
     }
 }
 
@@ -119,9 +119,9 @@ impl ClusterSecrets {
     pub fn derive(cluster_key: &Secret32) -> Self {
         let prk = Prk::from_key(cluster_key);
         Self {
-            storage: prk.expand(&[b"jvpn1 cluster storage"]),
-            lookup: prk.expand(&[b"jvpn1 cluster lookup"]),
-            gone: prk.expand(&[b"jvpn1 cluster gone"]),
+            storage: prk.expand(&[label::STORAGE]),
+            lookup: prk.expand(&[label::LOOKUP]),
+            gone: prk.expand(&[label::GONE]),
         }
     }
 }
@@ -197,18 +197,17 @@ impl Root {
         attempt: u64,
         ephemeral: &[u8; 32],
     ) -> AeadKey {
-        self.attempt_key(b"jvpn1 request", session_id, attempt, ephemeral)
+        control_key(&self.attempt_secret(label::REQUEST, session_id, attempt, ephemeral))
     }
 
     /// The key of the `EARLY_DATA` that follows that request; the nonce is the data counter.
     pub fn early_key(&self, session_id: &[u8; 16], attempt: u64, ephemeral: &[u8; 32]) -> AeadKey {
-        self.attempt_key(b"jvpn1 early", session_id, attempt, ephemeral)
+        control_key(&self.attempt_secret(label::EARLY, session_id, attempt, ephemeral))
     }
 
     /// The key of the one PROBE with this salt; its nonce is zero.
     pub fn probe_key(&self, session_id: &[u8; 16], salt: &[u8; 16]) -> AeadKey {
-        let prk = Prk::extract(salt, self.0.as_bytes());
-        control_key(&prk.expand(&[b"jvpn1 probe", session_id]))
+        control_key(&self.salted_secret(label::PROBE, session_id, salt))
     }
 
     /// The key of the one `PROBE_ACK` that answers `salt` with `ack_salt`; its nonce is zero.
@@ -219,8 +218,7 @@ impl Root {
         ack_salt: &[u8; 16],
     ) -> AeadKey {
         let salts: [u8; 32] = crate::cursor::join(&[salt, ack_salt]);
-        let prk = Prk::extract(&salts, self.0.as_bytes());
-        control_key(&prk.expand(&[b"jvpn1 probe ack", session_id]))
+        control_key(&self.salted_secret(label::PROBE_ACK, session_id, &salts))
     }
 
     /// Mixes the fresh secret and the transcript of one jump into this root.
@@ -236,15 +234,24 @@ impl Root {
         Jump(Prk::extract(self.0.as_bytes(), &*material))
     }
 
-    fn attempt_key(
+    pub(crate) fn attempt_secret(
         &self,
         label: &[u8],
         session_id: &[u8; 16],
         attempt: u64,
         ephemeral: &[u8; 32],
-    ) -> AeadKey {
+    ) -> Secret32 {
         let prk = Prk::extract(&[], self.0.as_bytes());
-        control_key(&prk.expand(&[label, session_id, &attempt.to_be_bytes(), ephemeral]))
+        prk.expand(&[label, session_id, &attempt.to_be_bytes(), ephemeral])
+    }
+
+    pub(crate) fn salted_secret(
+        &self,
+        label: &[u8],
+        session_id: &[u8; 16],
+        salt: &[u8],
+    ) -> Secret32 {
+        Prk::extract(salt, self.0.as_bytes()).expand(&[label, session_id])
     }
 }
 
@@ -260,42 +267,46 @@ impl Jump {
     /// The identity of the session that this handshake created.
     pub(crate) fn session_id(&self) -> [u8; 16] {
         let mut session_id = [0; 16];
-        self.0.expand_into(&[b"jvpn1 session id"], &mut session_id);
+        self.0.expand_into(&[label::SESSION_ID], &mut session_id);
         session_id
     }
 
     /// The key of the `REATTACH_RESPONSE` to this attempt; its nonce is zero.
     pub fn response_key(&self, session_id: &[u8; 16], attempt: u64) -> AeadKey {
-        control_key(
-            &self
-                .0
-                .expand(&[b"jvpn1 response", session_id, &attempt.to_be_bytes()]),
-        )
+        control_key(&self.response_secret(session_id, attempt))
     }
 
     /// The root that the session keeps under the binding of `context`.
     pub fn next_root(&self, context: &Context) -> Root {
-        Root(self.0.expand(&[b"jvpn1 root", &context.encode()]))
+        Root(self.binding_secret(label::ROOT, context))
     }
 
     /// The keys of the binding of `context`, seen from `side`.
     pub fn binding(&self, context: &Context, side: Side, cipher: Cipher) -> BindingKeys {
-        let context = context.encode();
-        let key = |label: &[u8]| AeadKey::new(cipher, &self.0.expand(&[label, &context]));
+        let key = |label| AeadKey::new(cipher, &self.binding_secret(label, context));
         match side {
             Side::Client => BindingKeys {
-                data_send: key(b"jvpn1 data c2g"),
-                data_receive: key(b"jvpn1 data g2c"),
-                control_send: key(b"jvpn1 control c2g"),
-                control_receive: key(b"jvpn1 control g2c"),
+                data_send: key(label::DATA_C2G),
+                data_receive: key(label::DATA_G2C),
+                control_send: key(label::CONTROL_C2G),
+                control_receive: key(label::CONTROL_G2C),
             },
             Side::Gateway => BindingKeys {
-                data_send: key(b"jvpn1 data g2c"),
-                data_receive: key(b"jvpn1 data c2g"),
-                control_send: key(b"jvpn1 control g2c"),
-                control_receive: key(b"jvpn1 control c2g"),
+                data_send: key(label::DATA_G2C),
+                data_receive: key(label::DATA_C2G),
+                control_send: key(label::CONTROL_G2C),
+                control_receive: key(label::CONTROL_C2G),
             },
         }
+    }
+
+    pub(crate) fn response_secret(&self, session_id: &[u8; 16], attempt: u64) -> Secret32 {
+        self.0
+            .expand(&[label::RESPONSE, session_id, &attempt.to_be_bytes()])
+    }
+
+    pub(crate) fn binding_secret(&self, label: &[u8], context: &Context) -> Secret32 {
+        self.0.expand(&[label, &context.encode()])
     }
 }
 
@@ -347,4 +358,23 @@ pub fn digest(parts: &[&[u8]]) -> [u8; 32] {
 /// Requests, answers and probes use suite 01's cipher; only traffic is negotiated.
 fn control_key(secret: &Secret32) -> AeadKey {
     AeadKey::new(Cipher::Aes256Gcm, secret)
+}
+
+/// The labels of the schedule. Two outputs of one key never share one.
+pub(crate) mod label {
+    pub(crate) const CLIENT_VAULT: &[u8] = b"jvpn1 client vault";
+    pub(crate) const CONTROL_C2G: &[u8] = b"jvpn1 control c2g";
+    pub(crate) const CONTROL_G2C: &[u8] = b"jvpn1 control g2c";
+    pub(crate) const DATA_C2G: &[u8] = b"jvpn1 data c2g";
+    pub(crate) const DATA_G2C: &[u8] = b"jvpn1 data g2c";
+    pub(crate) const EARLY: &[u8] = b"jvpn1 early";
+    pub(crate) const GONE: &[u8] = b"jvpn1 cluster gone";
+    pub(crate) const LOOKUP: &[u8] = b"jvpn1 cluster lookup";
+    pub(crate) const PROBE: &[u8] = b"jvpn1 probe";
+    pub(crate) const PROBE_ACK: &[u8] = b"jvpn1 probe ack";
+    pub(crate) const REQUEST: &[u8] = b"jvpn1 request";
+    pub(crate) const RESPONSE: &[u8] = b"jvpn1 response";
+    pub(crate) const ROOT: &[u8] = b"jvpn1 root";
+    pub(crate) const SESSION_ID: &[u8] = b"jvpn1 session id";
+    pub(crate) const STORAGE: &[u8] = b"jvpn1 cluster storage";
 }
