@@ -17,7 +17,7 @@ from jumping_vpn.service.control import (
     ask,
     serving,
 )
-from jumping_vpn.service.crew import Crew, Stop, first_error
+from jumping_vpn.service.crew import Crew, StopWish, first_error
 from jumping_vpn.service.notify import Standing, notify
 
 
@@ -132,7 +132,7 @@ def test_an_answer_of_another_shape_is_refused(tmp_path: Path) -> None:
 
 def test_who_asks_the_service_to_stop_still_hears_the_answer(tmp_path: Path) -> None:
     path = tmp_path / "control.sock"
-    stop = Stop()
+    stop = StopWish()
 
     async def stopping(request: Request) -> Greeting:
         stop.wish(request.command)
@@ -152,7 +152,7 @@ def test_who_asks_the_service_to_stop_still_hears_the_answer(tmp_path: Path) -> 
 
 def test_the_first_wish_to_stop_keeps_its_cause() -> None:
     async def run() -> str:
-        stop = Stop()
+        stop = StopWish()
         stop.wish("SIGTERM")
         stop.wish("SIGINT")
         return await stop.wait()

@@ -1,8 +1,8 @@
 """Work in order for each session, concurrently for different ones.
 
 A fixed number of workers serves the lanes, one item per turn: no task is made for an item, a busy
-session cannot starve a quiet one, and the number of store writes under way, which the store commits in
-groups, is the number of workers.
+session cannot starve a quiet one, and the number of store writes under way, which the store commits
+in groups, is the number of workers.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """One heap of wake-up times for many keys: at most one per key, the newest wish wins.
 
-The clock counts suspend and the event loop's does not, so the sleeper looks at the clock at least once
-a second.
+The clock counts suspend and the event loop's does not, so the sleeper looks at the clock at least
+once a second.
 """
 
 import asyncio

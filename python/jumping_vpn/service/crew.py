@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 
-class Stop:
+class StopWish:
     """The wish to stop, with what caused it; the first cause stays."""
 
     def __init__(self) -> None:
@@ -84,7 +84,7 @@ def first_error() -> Iterator[None]:
 
 
 @contextmanager
-def stopping_on_signals(stop: Stop) -> Iterator[None]:
+def stopping_on_signals(stop: StopWish) -> Iterator[None]:
     """Turn SIGINT, SIGTERM and SIGHUP into the wish to stop, for as long as the context lasts."""
     loop = asyncio.get_running_loop()
     signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -26,7 +26,7 @@ def read_private(path: Path) -> bytes | None:
         return None
     except OSError as error:
         raise FileRefused(path, error.strerror or str(error)) from error
-    with open(descriptor, "rb") as file:
+    with os.fdopen(descriptor, "rb") as file:
         found = os.fstat(file.fileno())
         if not stat.S_ISREG(found.st_mode):
             raise FileRefused(path, "is no regular file")
