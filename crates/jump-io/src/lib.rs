@@ -18,6 +18,7 @@ pub mod clock;
 pub mod counters;
 pub mod engine;
 pub mod facts;
+pub mod keyfile;
 mod packet_loop;
 pub mod plane;
 mod sockets;
