@@ -1,13 +1,31 @@
-"""Events about the node itself, which belong to no session."""
+"""Events about the node itself, which belong to no session.
 
+What strangers cause is summed up: at most a few events in any window, whatever they send.
+"""
+
+from collections import Counter
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from jumping_vpn import __version__
-from jumping_vpn.core.event_data import Data, NodeData, StoreData
+from jumping_vpn.core.event_data import (
+    Data,
+    DroppedData,
+    FenceData,
+    NodeData,
+    RateData,
+    SecurityData,
+    StoreData,
+)
 from jumping_vpn.core.events import Event, EventType, Origin, Stamp, make_event
+from jumping_vpn.core.facts import FactsDropped, FenceClosed, ForgeriesCounted
+from jumping_vpn.core.ids import Millis
+from jumping_vpn.core.redaction import Shown
 from jumping_vpn.core.session.reasons import Reason
 from jumping_vpn.service.clock import Clock
+
+SUMMARY_WINDOW: Final = Millis(10_000)
+SUMMARIES_MAX: Final = 16
 
 
 class Outbox(Protocol):
@@ -25,6 +43,11 @@ class NodeLog:
         self._origin = origin
         self._clock = clock
         self._incarnation = incarnation
+        self._window_ends = Millis(0)
+        self._summaries = 0
+        self._untold: Counter[str] = Counter()
+        self._store_failures = 0
+        self._store_told_again = Millis(0)
 
     def started(self, *, sessions: int) -> None:
         """Note that the process began, with these live sessions."""
@@ -34,10 +57,51 @@ class NodeLog:
         """Note that the process ends in good order, with these live sessions."""
         self._write(EventType.NODE_STOPPED, Reason.NODE_STOP, self._node(sessions))
 
-    def unreadable(self, *, what: str) -> None:
-        """Note that a record cannot be read, and its session is lost."""
-        data = StoreData(operation=what, count=1)
+    def store_failed(self, operation: str) -> None:
+        """Note that the store could not do its work; told once in each window, with the count."""
+        now = self._clock.now()
+        self._store_failures += 1
+        if now < self._store_told_again:
+            return
+        data = StoreData(operation=operation, count=self._store_failures)
         self._write(EventType.STORE_UNAVAILABLE, Reason.STORE_UNAVAILABLE, data)
+        self._store_failures = 0
+        self._store_told_again = Millis(now + SUMMARY_WINDOW)
+
+    def hear(self, fact: ForgeriesCounted | FactsDropped | FenceClosed) -> None:
+        """Note what the data plane reports about the node."""
+        match fact:
+            case ForgeriesCounted():
+                self._sum_up(fact)
+            case FactsDropped():
+                data = DroppedData(what="facts", first=0, last=0, count=fact.count)
+                self._write(EventType.EVENTS_DROPPED, Reason.QUEUE_OVERFLOW, data)
+            case FenceClosed():
+                fence = FenceData(since_us=fact.since_us)
+                self._write(EventType.NODE_FENCED, Reason.FENCE_EXPIRED, fence)
+
+    def _sum_up(self, fact: ForgeriesCounted) -> None:
+        now = self._clock.now()
+        if now >= self._window_ends:
+            self._window_ends = Millis(now + SUMMARY_WINDOW)
+            self._summaries = 0
+            for what, count in sorted(self._untold.items()):
+                self._write_forgeries(what, "", count)
+            self._untold.clear()
+        if self._summaries >= SUMMARIES_MAX:
+            self._untold[fact.what] += fact.count
+            return
+        self._summaries += 1
+        self._write_forgeries(fact.what, fact.source_prefix, fact.count)
+
+    def _write_forgeries(self, what: str, prefix: str, count: int) -> None:
+        source = Shown(prefix) if prefix else None  # a prefix hides the address already
+        if "rate" in what:
+            limit = RateData(limit=what, source=source, count=count)
+            self._write(EventType.RATE_LIMIT_TRIGGER, Reason.RATE_LIMITED, limit)
+        else:
+            forged = SecurityData(what=what, source=source, count=count)
+            self._write(EventType.SECURITY_EVENT, Reason.PROOF_INVALID, forged)
 
     def _node(self, sessions: int) -> NodeData:
         return NodeData(
