@@ -26,3 +26,5 @@ pub mod retention;
 pub mod time;
 pub mod token;
 pub mod vault;
+#[cfg(test)]
+mod vectors;
