@@ -1,6 +1,6 @@
 """The session and its parts: what the machine moves, and the shapes the table is keyed by."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from jumping_vpn.core.ids import (
@@ -125,3 +125,10 @@ def begin(
         ownership_epoch=ownership_epoch,
         since=now,
     )
+
+
+def confirmed(session: Session) -> Session:
+    """Return the session once its binding carried a packet: a fact, saved lazily, not a move."""
+    if session.binding is None or session.binding.confirmed:
+        return session
+    return replace(session, binding=replace(session.binding, confirmed=True))
