@@ -1,4 +1,4 @@
-"""Rewrite the transcripts of the session core with what it prints today, and show the difference."""
+"""Rewrite the transcripts of the session core with what it prints today; show the difference."""
 
 import difflib
 import sys

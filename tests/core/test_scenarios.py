@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
-from support.transcripts import Story, render, scenarios
 
 from jumping_vpn.core.events import decode_event, encode_event
 from jumping_vpn.core.replay import replay
+from support.transcripts import Story, render, scenarios
 
 
 @pytest.mark.parametrize("path", scenarios(), ids=lambda path: path.stem)
@@ -36,12 +36,12 @@ def test_there_are_scenarios_and_each_is_named_as_a_sentence():
 
 
 def inputs_of(block: str) -> list[str]:
-    lines = block.split("\n----")[0].splitlines()
+    lines = block.partition("\n----")[0].splitlines()
     return [line for line in lines if not line.startswith("#")]
 
 
 def events_as_logged(story: Story):
-    """Return the events as a reader of the log sees them; a version set by hand breaks the story."""
+    """Return the events as the log's reader sees them; none where a version was set by hand."""
     versions = [event.state_version for event in story.events]
     if versions != list(range(1, len(versions) + 1)):
         return []

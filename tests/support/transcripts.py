@@ -109,7 +109,7 @@ class Story:
         object.__setattr__(self.session, "version", int(arguments["is"]))
         self._print(f"version {self.session.version}")
 
-    def confirm(self, _: Arguments, now: Millis) -> None:
+    def confirm(self, _: Arguments, __: Millis) -> None:
         """`confirm`: the first packet under the binding's keys arrives; a fact, not a move."""
         self.session = confirmed(self.session)
         self.deadlines = after_confirmation(self.deadlines)
@@ -128,7 +128,7 @@ class Story:
             self._print("nothing")
 
     def sample(self, arguments: Arguments, now: Millis) -> None:
-        """`sample rtt=ms base=ms jitter=ms base_jitter=ms loss=share late=ms path=name`."""
+        """`sample rtt= base= jitter= base_jitter= late= (ms) loss= (share) path=`: the figures."""
         figures = {name: float(arguments.get(name, default)) for name, default in SAMPLE.items()}
         sample = PathSampled(
             number=1,
@@ -161,7 +161,7 @@ class Story:
         self._apply(self._input("ReattachVerified", arguments, now), now=now)
 
     def restart(self, arguments: Arguments, now: Millis) -> None:
-        """`restart away=ms`: the process ends and another one continues the record after so long."""
+        """`restart away=ms`: the process ends; another continues the record after so long."""
         left = self.deadlines.remaining(now=now)
         self.deadlines = left.resume(now=now, away_ms=int(arguments["away"]))
         self.quality = None
