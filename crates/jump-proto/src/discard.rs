@@ -10,6 +10,21 @@ macro_rules! discards {
         }
 
         impl Discard {
+            /// Whether a network that only loses and repeats packets cannot cause this.
+            pub fn is_suspicious(self) -> bool {
+                matches!(
+                    self,
+                    Self::Forged
+                        | Self::InnerSource
+                        | Self::Malformed
+                        | Self::RateLimited
+                        | Self::Truncated
+                        | Self::UnknownClient
+                        | Self::UnknownLookup
+                        | Self::UnknownType
+                )
+            }
+
             /// Every reason, in alphabetical order.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
 
@@ -24,20 +39,40 @@ macro_rules! discards {
 }
 
 discards! {
+    /// The dead-man deadline passed, or the session's slot was revoked.
+    Fenced => "fenced",
     /// The tag, MAC or token did not verify.
     Forged => "forged",
+    /// What was sealed is no IP packet.
+    InnerMalformed => "inner_malformed",
+    /// The inner source address is not the session's own.
+    InnerSource => "inner_source",
+    /// From one client to another, which policy does not allow.
+    Isolated => "isolated",
     /// A length, a reserved byte or a field is not what the protocol allows.
     Malformed => "malformed",
+    /// No session has this inner address, or no path is open.
+    NoRoute => "no_route",
+    /// A bounded table or buffer is full.
+    Overloaded => "overloaded",
+    /// The source prefix used up its rate.
+    RateLimited => "rate_limited",
     /// The counter was accepted before.
     Replayed => "replayed",
     /// The counter is below the window or the floor: too old to tell whether it was seen.
     Stale => "stale",
     /// Shorter than the shortest packet of its type.
     Truncated => "truncated",
+    /// A handshake with a static key that is not allowed.
+    UnknownClient => "unknown_client",
+    /// The receiver index names no binding here.
+    UnknownIndex => "unknown_index",
     /// The lookup id does not open under the common key.
     UnknownLookup => "unknown_lookup",
     /// The first byte names no packet.
     UnknownType => "unknown_type",
+    /// Under load, and the source address is not proven: a RETRY was sent.
+    Unproven => "unproven",
     /// A protocol version, suite, cipher or fragment form that this build does not speak.
     Unsupported => "unsupported",
     /// A public key whose shared secret would be predictable.

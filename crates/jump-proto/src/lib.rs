@@ -7,15 +7,21 @@
 extern crate alloc;
 
 pub mod aead;
+mod binding;
+pub mod client;
 pub mod cookie;
 mod cursor;
 pub mod discard;
+pub mod engine;
+pub mod fact;
+pub mod gateway;
 pub mod handshake;
 mod hash;
 pub mod index;
 pub mod inner;
 pub mod keys;
 pub mod limiter;
+pub mod limits;
 pub mod liveness;
 pub mod lookup;
 pub mod packet;
@@ -25,6 +31,8 @@ pub mod report;
 pub mod retention;
 pub mod time;
 pub mod token;
+mod tunnel;
 pub mod vault;
+mod watch;
 #[cfg(test)]
 mod vectors;

@@ -287,6 +287,17 @@ impl Retention {
         self.unreported as u64
     }
 
+    /// Returns the first packet that was never sent; the caller sends it and calls [`Retention::mark_sent`].
+    pub fn next_unsent(&self) -> Option<(u64, &[u8])> {
+        let entry = self.entries.get(self.sent)?;
+        Some((self.first() + self.sent as u64, self.ring.get(*entry)))
+    }
+
+    /// Counts `told` of the packets given up as accounted for.
+    pub fn settle_given_up(&mut self, told: u64) {
+        self.given_up = self.given_up.saturating_sub(told);
+    }
+
     /// Returns how many packets wait to be sent for the first time.
     pub fn unsent(&self) -> u64 {
         (self.entries.len() - self.sent) as u64

@@ -39,8 +39,7 @@ impl Vault {
         sealed.extend_from_slice(&salt);
         sealed.extend_from_slice(secret);
         sealed.extend_from_slice(&[0; TAG]);
-        self.key(&salt, purpose)
-            .seal(Nonce::zero(), &[FORMAT], &mut sealed[1 + SALT..]);
+        self.key(&salt, purpose).seal(Nonce::zero(), &[FORMAT], &mut sealed[1 + SALT..]);
         sealed
     }
 
@@ -52,10 +51,7 @@ impl Vault {
             return Err(Discard::Unsupported);
         }
         let mut body = Zeroizing::new(body.to_vec());
-        let length = self
-            .key(salt, purpose)
-            .open(Nonce::zero(), &[FORMAT], &mut body)?
-            .len();
+        let length = self.key(salt, purpose).open(Nonce::zero(), &[FORMAT], &mut body)?.len();
         body.truncate(length);
         Ok(body)
     }
@@ -71,4 +67,8 @@ impl Vault {
         let secret = Prk::from_key(&self.0).expand(&[b"jvpn1 vault", salt, purpose]);
         AeadKey::new(Cipher::Aes256Gcm, &secret)
     }
+}
+/// What a sealed root is bound to: its session and its epoch.
+pub(crate) fn purpose(session_id: &[u8; 16], epoch: u64) -> [u8; 24] {
+    crate::cursor::join(&[session_id, &epoch.to_be_bytes()])
 }

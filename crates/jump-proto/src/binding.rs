@@ -1,0 +1,289 @@
+//! A binding: one session's attachment to one transport, with keys of its own.
+//!
+//! Everything here dies with the binding: traffic keys, control counters, the verdict on its path. What
+//! outlives it (data counters, the receive window, retention) belongs to the [`Tunnel`](crate::tunnel).
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use crate::aead::{Nonce, TAG};
+use crate::discard::Discard;
+use crate::engine::{Route, Sink};
+use crate::index::ReceiverIndex;
+use crate::keys::{BindingKeys, Secret32};
+use crate::liveness::Liveness;
+use crate::packet::{
+    BOUND_HEADER, Bound, DATA_OVERHEAD, DataFragment, FRAGMENT_HEADER, FRAGMENTS_MAX, header,
+};
+use crate::path::PathStats;
+use crate::replay::Window;
+use crate::report::{ControlKind, PathReport};
+use crate::time::Instant;
+use crate::token::{self, Token};
+
+/// UDP payload of a 1500-byte path under IPv6, the larger of the two headers.
+pub(crate) const DATAGRAM_MAX: usize = 1452;
+/// Control packets are few; a window of one word and a reserve is enough.
+const CONTROL_WINDOW: u32 = 256;
+/// Sent CONTROL packets that a RESET_HINT may still be about.
+const TRIGGERS: usize = 16;
+
+/// What a binding is made of.
+pub(crate) struct Parts {
+    pub(crate) epoch: u64,
+    pub(crate) keys: BindingKeys,
+    pub(crate) local_index: ReceiverIndex,
+    pub(crate) peer_index: ReceiverIndex,
+    pub(crate) route: Route,
+    pub(crate) liveness: Liveness,
+    pub(crate) stats: PathStats,
+    pub(crate) reset_key: Option<Secret32>,
+}
+
+pub(crate) struct Binding {
+    pub(crate) epoch: u64,
+    pub(crate) local_index: ReceiverIndex,
+    pub(crate) route: Route,
+    pub(crate) confirmed: bool,
+    /// Whether data may be sent to `route`: false only while an address is neither verified nor confirmed.
+    pub(crate) open: bool,
+    pub(crate) liveness: Liveness,
+    pub(crate) stats: PathStats,
+    pub(crate) reset_key: Option<Secret32>,
+    pub(crate) bytes_in: u64,
+    pub(crate) bytes_out: u64,
+    keys: BindingKeys,
+    peer_index: ReceiverIndex,
+    control_next: u64,
+    control_window: Window,
+    received: u32,
+    sent: u32,
+    moved_notice_at: Option<Instant>,
+    triggers: Triggers,
+}
+
+/// Header and tag of the CONTROL packets sent last, for checking what a RESET_HINT is about.
+#[derive(Default)]
+struct Triggers {
+    recent: VecDeque<[u8; 32]>,
+}
+
+impl Triggers {
+    fn remember(&mut self, packet: &[u8]) {
+        let (Some(header), Some(tag)) = (packet.first_chunk::<16>(), packet.last_chunk::<16>())
+        else {
+            return;
+        };
+        if self.recent.len() == TRIGGERS {
+            self.recent.pop_front();
+        }
+        let mut trigger = [0; 32];
+        trigger[..16].copy_from_slice(header);
+        trigger[16..].copy_from_slice(tag);
+        self.recent.push_back(trigger);
+    }
+}
+
+impl Binding {
+    pub(crate) fn new(parts: Parts) -> Self {
+        Self {
+            epoch: parts.epoch,
+            local_index: parts.local_index,
+            route: parts.route,
+            confirmed: false,
+            open: false,
+            liveness: parts.liveness,
+            stats: parts.stats,
+            reset_key: parts.reset_key,
+            bytes_in: 0,
+            bytes_out: 0,
+            keys: parts.keys,
+            peer_index: parts.peer_index,
+            control_next: 0,
+            control_window: Window::new(CONTROL_WINDOW),
+            received: 0,
+            sent: 0,
+            moved_notice_at: None,
+            triggers: Triggers::default(),
+        }
+    }
+
+    /// Seals one inner packet into the send batch, in parts where the transport is too small for it.
+    pub(crate) fn send_data<S: Sink>(&mut self, counter: u64, inner: &[u8], sink: &mut S) {
+        if inner.len() + DATA_OVERHEAD <= DATAGRAM_MAX {
+            let header = header::data(self.peer_index, counter);
+            self.seal(&header, Nonce::counter(counter), inner, sink);
+        } else {
+            self.send_fragments(counter, inner, sink);
+        }
+        self.sent = self.sent.wrapping_add(1);
+    }
+
+    fn send_fragments<S: Sink>(&mut self, counter: u64, inner: &[u8], sink: &mut S) {
+        let room = DATAGRAM_MAX - FRAGMENT_HEADER - TAG;
+        let count = inner.len().div_ceil(room);
+        if count > usize::from(FRAGMENTS_MAX) {
+            return;
+        }
+        let parts = inner.chunks(inner.len().div_ceil(count)).zip(0..);
+        for (part, index) in parts {
+            let header = header::data_fragment(self.peer_index, counter, index, count as u8);
+            self.seal(&header, Nonce::fragment(index, counter), part, sink);
+        }
+    }
+
+    /// Copies header and plain bytes into the send batch and seals them there.
+    fn seal<S: Sink>(&mut self, header: &[u8], nonce: Nonce, plain: &[u8], sink: &mut S) {
+        let datagram = sink.buffer(self.route, header.len() + plain.len() + TAG);
+        let (front, body) = datagram.split_at_mut(header.len());
+        front.copy_from_slice(header);
+        body[..plain.len()].copy_from_slice(plain);
+        self.keys.data_send.seal(nonce, header, body);
+        self.bytes_out += (header.len() + plain.len() + TAG) as u64;
+    }
+
+    /// Seals a CONTROL packet to `to`, which is the binding's own route but for a notice of two addresses.
+    pub(crate) fn send_control<S: Sink>(
+        &mut self,
+        kind: ControlKind,
+        body: &[u8],
+        to: Route,
+        sink: &mut S,
+    ) {
+        let counter = self.control_next;
+        self.control_next += 1;
+        let header = header::control(self.peer_index, counter);
+        let datagram = sink.buffer(to, BOUND_HEADER + 1 + body.len() + TAG);
+        let (front, sealed) = datagram.split_at_mut(BOUND_HEADER);
+        front.copy_from_slice(&header);
+        if let Some((first, rest)) = sealed.split_first_mut() {
+            *first = kind.to_wire();
+            rest[..body.len()].copy_from_slice(body);
+        }
+        self.keys.control_send.seal(Nonce::counter(counter), &header, sealed);
+        self.bytes_out += datagram.len() as u64;
+        self.sent = self.sent.wrapping_add(1);
+        if self.reset_key.is_some() {
+            self.triggers.remember(datagram);
+        }
+    }
+
+    /// Opens a DATA packet in place.
+    pub(crate) fn open_data<'a>(&self, packet: Bound<'a>) -> Result<&'a mut [u8], Discard> {
+        self.keys.data_receive.open(Nonce::counter(packet.counter), packet.header, packet.sealed)
+    }
+
+    /// Opens a DATA_FRAGMENT packet in place.
+    pub(crate) fn open_fragment<'a>(
+        &self,
+        packet: DataFragment<'a>,
+    ) -> Result<&'a mut [u8], Discard> {
+        let nonce = Nonce::fragment(packet.part, packet.counter);
+        self.keys.data_receive.open(nonce, packet.header, packet.sealed)
+    }
+
+    /// Opens a CONTROL packet in place and accepts its counter once: the kind and the body.
+    pub(crate) fn open_control<'a>(
+        &mut self,
+        packet: Bound<'a>,
+    ) -> Result<(ControlKind, &'a [u8]), Discard> {
+        let Bound { counter, header, sealed, .. } = packet;
+        let plain = self.keys.control_receive.open(Nonce::counter(counter), header, sealed)?;
+        // Control counters start at zero, those of a window at one.
+        self.control_window.accept(counter + 1)?;
+        ControlKind::split(plain)
+    }
+
+    /// Whether `token` answers one of the last CONTROL packets sent on this binding.
+    pub(crate) fn is_reset_token(&self, arrived: &Token) -> bool {
+        let Some(key) = &self.reset_key else {
+            return false;
+        };
+        self.triggers.recent.iter().any(|trigger| {
+            token::reset_token(key, trigger)
+                .and_then(|expected| token::verify(&expected, arrived))
+                .is_ok()
+        })
+    }
+
+    /// The index under which the peer receives.
+    pub(crate) fn peer_index(&self) -> ReceiverIndex {
+        self.peer_index
+    }
+
+    /// Counts a fresh authentic packet: the way in is proven.
+    pub(crate) fn note_received(&mut self, bytes: usize, now: Instant) {
+        self.count_received(bytes);
+        self.liveness.received(now);
+    }
+
+    fn count_received(&mut self, bytes: usize) {
+        self.received = self.received.wrapping_add(1);
+        self.bytes_in += bytes as u64;
+    }
+
+    /// Takes the peer's heartbeat, `bytes` long; whether it proves delivery of something new.
+    pub(crate) fn hear(&mut self, report: &PathReport, bytes: usize, now: Instant) {
+        self.count_received(bytes);
+        self.liveness.handle_heartbeat(&mut self.stats, report, self.received, now);
+    }
+
+    /// Makes the next heartbeat; the caller adds what only the session knows.
+    pub(crate) fn next_beat(&mut self, now: Instant) -> PathReport {
+        let mut report = PathReport { confirmed: self.confirmed, ..PathReport::default() };
+        self.stats.stamp(&mut report, self.sent.wrapping_add(1), now);
+        report
+    }
+
+    /// Whether a notice of two addresses may go out now: at most ten a second.
+    pub(crate) fn may_tell_move(&mut self, now: Instant) -> bool {
+        let due = self.moved_notice_at.is_none_or(|at| now.since(at).as_millis() >= 100);
+        if due {
+            self.moved_notice_at = Some(now);
+        }
+        due
+    }
+}
+
+/// Inner packets that arrive in parts; bounded, oldest first out.
+#[derive(Default)]
+pub(crate) struct Reassembly {
+    partial: Vec<Partial>,
+}
+
+struct Partial {
+    counter: u64,
+    parts: [Option<Vec<u8>>; FRAGMENTS_MAX as usize],
+    count: u8,
+}
+
+impl Reassembly {
+    const MAX: usize = 16;
+
+    /// Adds a part; the whole packet once its last part is here.
+    pub(crate) fn add(
+        &mut self,
+        counter: u64,
+        index: u8,
+        count: u8,
+        part: &[u8],
+    ) -> Option<Vec<u8>> {
+        let at = match self.partial.iter().position(|each| each.counter == counter) {
+            Some(at) => at,
+            None => {
+                if self.partial.len() == Self::MAX {
+                    self.partial.remove(0);
+                }
+                self.partial.push(Partial { counter, parts: Default::default(), count });
+                self.partial.len() - 1
+            }
+        };
+        let partial = self.partial.get_mut(at)?;
+        *partial.parts.get_mut(usize::from(index))? = Some(part.to_vec());
+        if partial.parts.iter().flatten().count() < usize::from(partial.count) {
+            return None;
+        }
+        let whole = self.partial.remove(at);
+        Some(whole.parts.into_iter().flatten().flatten().collect())
+    }
+}

@@ -1,0 +1,718 @@
+//! The gateway's engine: many sessions, and strangers.
+//!
+//! A datagram passes these stages, cheapest first: shape; receiver index (one permutation and an array
+//! access) or lookup id (one cipher block); rate of the source prefix, and under load proof of its address;
+//! the key that opens it; the window that counts it once; the inner source address. Only what passed them
+//! all moves anything, and what a stranger sends costs less here than it cost there.
+
+mod births;
+mod probes;
+mod reattach;
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+use core::net::{IpAddr, SocketAddr};
+
+use crate::aead::Cipher;
+use crate::cookie::{CookieJar, Greeter};
+use crate::discard::Discard;
+use crate::engine::{Outcome, Route, Scope, Sink};
+use crate::fact::Fact;
+use crate::handshake::Ciphers;
+use crate::index::{Indexes, Owned, ReceiverIndex};
+use crate::inner;
+use crate::keys::{ClusterSecrets, Root, Secret32, Side, StaticKey};
+use crate::limiter::{Bucket, Prefix, PrefixLimiter, Rate};
+use crate::limits::Limits;
+use crate::lookup::{Lookup, LookupKey};
+use crate::packet::{Bound, Packet, header};
+use crate::report::ControlKind;
+use crate::time::{Entropy, Instant};
+use crate::token;
+use crate::tunnel::{Inbound, Opened, Tunnel};
+use crate::vault::{Vault, purpose};
+
+use births::Birth;
+use probes::AddressBook;
+use reattach::{Answer, Request};
+
+pub use reattach::{Derivation, DeriveReport, Derived};
+
+/// Handshakes of one source prefix.
+const GREETINGS: (u32, u32) = (10, 20);
+/// Requests and probes of one source prefix that may fail; those that prove themselves are refunded.
+const REQUESTS: (u32, u32) = (2000, 2000);
+/// RESET_HINT and SESSION_GONE to one source prefix.
+const HINTS: (u32, u32) = (50, 50);
+/// Source prefixes remembered for each limit.
+const PREFIXES: usize = 4096;
+/// Handshakes and requests a second above which an address must be proven first.
+const LOADED: (u32, u32) = (6000, 6000);
+/// Between summaries of what failed authentication, in microseconds.
+const FORGED_EVERY_US: u64 = 1_000_000;
+
+/// Secrets of a gateway, loaded once.
+pub struct GatewaySecrets {
+    /// The static key that clients know.
+    pub identity: StaticKey,
+    /// Permutes receiver indexes and keys RESET_HINT tokens; this node's own.
+    pub node: Secret32,
+    /// Common to the gateways of a cluster: storage, lookup ids, SESSION_GONE.
+    pub cluster: ClusterSecrets,
+}
+
+/// Who a slot of the index table belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Holder {
+    Birth(u64),
+    Session(usize),
+}
+
+/// One installed session.
+struct Session {
+    tunnel: Tunnel,
+    confirmed: Generation,
+    unconfirmed: Option<Generation>,
+    addresses: Vec<IpAddr>,
+    cipher: Cipher,
+    slots: Vec<(u32, ReceiverIndex)>,
+    book: AddressBook,
+    answers: Vec<Answer>,
+    frozen: bool,
+    wake_at: Option<Instant>,
+}
+
+/// A root and the epoch whose acceptance made it.
+struct Generation {
+    epoch: u64,
+    root: Root,
+}
+
+/// The data plane of one gateway node.
+pub struct Gateway {
+    pub(crate) out: Outcome,
+    secrets: GatewaySecrets,
+    vault: Vault,
+    lookup: LookupKey,
+    greeter: Greeter,
+    able: Ciphers,
+    node: u16,
+    indexes: Indexes,
+    holders: Vec<Option<Holder>>,
+    sessions: Vec<Option<Box<Session>>>,
+    vacant: Vec<usize>,
+    numbers: BTreeMap<u64, usize>,
+    routes: BTreeMap<IpAddr, usize>,
+    timers: BTreeSet<(Instant, usize)>,
+    clients: BTreeSet<[u8; 32]>,
+    births: BTreeMap<u64, Birth>,
+    requests: BTreeMap<u64, Request>,
+    waiting: BTreeMap<[u8; 32], u64>,
+    next_token: u64,
+    greetings: PrefixLimiter,
+    limiter: PrefixLimiter,
+    hints: PrefixLimiter,
+    work: Bucket,
+    cookies: CookieJar,
+    isolated: bool,
+    fence_until: Instant,
+    fence_told: bool,
+    forged: Forged,
+}
+
+/// What failed authentication since the last summary.
+#[derive(Default)]
+struct Forged {
+    count: u64,
+    last: Option<(&'static str, SocketAddr)>,
+    report_at: Option<Instant>,
+}
+
+impl Gateway {
+    /// Makes an empty gateway; it forwards nothing until the fence is extended.
+    pub fn new(
+        secrets: GatewaySecrets,
+        able: Ciphers,
+        node: u16,
+        incarnation: u16,
+        capacity: u32,
+        entropy: &mut dyn Entropy,
+    ) -> Self {
+        let limiter = |(rate, burst)| PrefixLimiter::new(Rate::per_second(rate, burst), PREFIXES);
+        Self {
+            out: Outcome::default(),
+            vault: Vault::new(secrets.cluster.storage.duplicate()),
+            lookup: LookupKey::new(&secrets.cluster.lookup),
+            greeter: Greeter::new(secrets.identity.public()),
+            indexes: Indexes::new(&secrets.node, incarnation, capacity),
+            able,
+            secrets,
+            node,
+            holders: Vec::new(),
+            sessions: Vec::new(),
+            vacant: Vec::new(),
+            numbers: BTreeMap::new(),
+            routes: BTreeMap::new(),
+            timers: BTreeSet::new(),
+            clients: BTreeSet::new(),
+            births: BTreeMap::new(),
+            requests: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            next_token: 1,
+            greetings: limiter(GREETINGS),
+            limiter: limiter(REQUESTS),
+            hints: limiter(HINTS),
+            work: Bucket::default(),
+            cookies: CookieJar::new(Secret32::generate(entropy)),
+            isolated: true,
+            fence_until: Instant(0),
+            fence_told: false,
+            forged: Forged::default(),
+        }
+    }
+
+    /// Forwards until `until`; the deadline never moves back.
+    pub fn extend_fence(&mut self, until: Instant) {
+        self.fence_until = self.fence_until.max(until);
+        self.fence_told = false;
+    }
+
+    /// Replaces the set of clients whose handshakes are answered.
+    pub fn allow_clients(&mut self, publics: &[[u8; 32]]) {
+        self.clients = publics.iter().copied().collect();
+    }
+
+    /// Whether packets between clients are dropped.
+    pub fn set_isolation(&mut self, isolated: bool) {
+        self.isolated = isolated;
+    }
+
+    pub(crate) fn handle_datagram<S: Sink>(
+        &mut self,
+        from: Route,
+        datagram: &mut [u8],
+        now: Instant,
+        sink: &mut S,
+    ) {
+        let handled =
+            Packet::parse(datagram).and_then(|packet| self.dispatch(from, packet, now, sink));
+        if let Err(why) = handled {
+            self.out.counters.discard(why);
+            self.note_forged(why, from, now);
+        }
+    }
+
+    fn dispatch<S: Sink>(
+        &mut self,
+        from: Route,
+        packet: Packet<'_>,
+        now: Instant,
+        sink: &mut S,
+    ) -> Result<(), Discard> {
+        match packet {
+            Packet::Data(packet) => self.handle_data(from, Inbound::Whole(packet), now, sink),
+            Packet::DataFragment(packet) => {
+                self.handle_data(from, Inbound::Part(packet), now, sink)
+            }
+            Packet::Control(packet) => self.handle_control(from, packet, now, sink),
+            Packet::HandshakeInit(packet) => self.handle_handshake(from, &packet, now, sink),
+            Packet::ReattachRequest(packet) => self.handle_request(from, packet, now, sink),
+            Packet::EarlyData(packet) => self.handle_early(packet),
+            Packet::Probe(packet) => self.handle_probe(from, packet, now, sink),
+            _ => Err(Discard::UnknownType),
+        }
+    }
+
+    fn handle_data<S: Sink>(
+        &mut self,
+        from: Route,
+        packet: Inbound<'_>,
+        now: Instant,
+        sink: &mut S,
+    ) -> Result<(), Discard> {
+        if now >= self.fence_until {
+            return Err(self.note_fence());
+        }
+        let Some(Holder::Session(handle)) = self.holder(packet.index()) else {
+            return Err(Discard::UnknownIndex);
+        };
+        let Self { sessions, routes, out, isolated, .. } = self;
+        let session =
+            sessions.get_mut(handle).and_then(Option::as_mut).ok_or(Discard::UnknownIndex)?;
+        if session.frozen {
+            return Err(Discard::Fenced);
+        }
+        let Session { tunnel, addresses, .. } = &mut **session;
+        let permit = |packet: &[u8]| {
+            let inner = inner::parse(packet).ok_or(Discard::InnerMalformed)?;
+            if !addresses.contains(&inner.source) {
+                return Err(Discard::InnerSource);
+            }
+            if *isolated && routes.contains_key(&inner.destination) {
+                return Err(Discard::Isolated);
+            }
+            Ok(())
+        };
+        let unconfirmed = tunnel.current.as_ref().is_some_and(|binding| !binding.confirmed);
+        let handled = tunnel.receive_data(packet, from, permit, &mut Scope { now, sink, out });
+        if unconfirmed {
+            self.settle(handle);
+        }
+        self.reschedule(handle);
+        handled
+    }
+
+    fn handle_control<S: Sink>(
+        &mut self,
+        from: Route,
+        packet: Bound<'_>,
+        now: Instant,
+        sink: &mut S,
+    ) -> Result<(), Discard> {
+        let index = packet.index;
+        match self.holder(index) {
+            None => self.hint_reset(from, &packet, now, sink),
+            Some(Holder::Birth(birth)) => self.handle_birth_control(birth, from, packet, now),
+            Some(Holder::Session(handle)) => {
+                let Self { sessions, out, .. } = self;
+                let session = sessions
+                    .get_mut(handle)
+                    .and_then(Option::as_mut)
+                    .ok_or(Discard::UnknownIndex)?;
+                let number = session.tunnel.number;
+                let epoch = session.tunnel.binding(index).map_or(0, |binding| binding.epoch);
+                let opened =
+                    session.tunnel.receive_control(packet, from, &mut Scope { now, sink, out })?;
+                if let Opened::Message(message) = opened {
+                    out.facts.push_back(Fact::MessageReceived { number, epoch, message });
+                }
+                self.settle(handle);
+                self.reschedule(handle);
+                Ok(())
+            }
+        }
+    }
+
+    /// After a confirmation: the confirmed root is the binding's, the old one is erased, and the indexes
+    /// of bindings that are gone return to the pool.
+    fn settle(&mut self, handle: usize) {
+        let Some(session) = self.sessions.get_mut(handle).and_then(Option::as_mut) else {
+            return;
+        };
+        let confirmed =
+            session.tunnel.current.as_ref().filter(|each| each.confirmed).map(|each| each.epoch);
+        if let Some(next) = session.unconfirmed.take_if(|each| Some(each.epoch) == confirmed) {
+            session.confirmed = next;
+            session.answers.clear();
+        }
+        self.release_slots(handle);
+    }
+
+    /// Frees the slots of bindings that the session left.
+    fn release_slots(&mut self, handle: usize) {
+        let Some(session) = self.sessions.get_mut(handle).and_then(Option::as_mut) else {
+            return;
+        };
+        if session.slots.len() == session.tunnel.bindings().count() {
+            return;
+        }
+        let held: Vec<ReceiverIndex> =
+            session.tunnel.bindings().map(|binding| binding.local_index).collect();
+        let (kept, left) =
+            session.slots.iter().partition::<Vec<_>, _>(|(_, index)| held.contains(index));
+        session.slots = kept;
+        for (slot, _) in left {
+            self.free(slot);
+        }
+    }
+
+    fn free(&mut self, slot: u32) {
+        if let Some(holder) = self.holders.get_mut(slot as usize) {
+            *holder = None;
+        }
+        self.indexes.release(slot);
+    }
+
+    pub(crate) fn handle_tun<S: Sink>(&mut self, inner: &mut [u8], now: Instant, sink: &mut S) {
+        if now >= self.fence_until {
+            let why = self.note_fence();
+            self.out.counters.discard(why);
+            return;
+        }
+        let handle =
+            inner::parse(inner).and_then(|inner| self.routes.get(&inner.destination).copied());
+        let Some((handle, session)) =
+            handle.and_then(|handle| Some((handle, self.sessions.get_mut(handle)?.as_mut()?)))
+        else {
+            self.out.counters.discard(Discard::NoRoute);
+            return;
+        };
+        if session.frozen {
+            self.out.counters.discard(Discard::Fenced);
+            return;
+        }
+        session.tunnel.send_inner(inner, &mut Scope { now, sink, out: &mut self.out });
+        self.reschedule(handle);
+    }
+
+    pub(crate) fn handle_timeout<S: Sink>(&mut self, now: Instant, sink: &mut S) {
+        while let Some(&(at, handle)) = self.timers.first().filter(|(at, _)| *at <= now) {
+            self.timers.remove(&(at, handle));
+            let Some(session) = self.sessions.get_mut(handle).and_then(Option::as_mut) else {
+                continue;
+            };
+            session.wake_at = None;
+            session.tunnel.handle_timeout(&mut Scope { now, sink, out: &mut self.out });
+            self.reschedule_after(handle, now);
+        }
+        self.expire_births(now);
+        self.expire_requests(now);
+        self.report_forged(now);
+        if now >= self.fence_until && self.fence_until > Instant(0) {
+            let _ = self.note_fence();
+        }
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        let sessions = self.timers.first().map(|(at, _)| *at);
+        let births = self.births.values().map(Birth::expires).min();
+        let requests = self.requests.values().next().map(Request::expires);
+        let fence = (!self.fence_told && self.fence_until > Instant(0)).then_some(self.fence_until);
+        [sessions, births, requests, fence, self.forged.report_at].into_iter().flatten().min()
+    }
+
+    /// Moves the session's timer forward if it wants an earlier one; later ones are found when it fires.
+    fn reschedule(&mut self, handle: usize) {
+        let Some(session) = self.sessions.get_mut(handle).and_then(Option::as_mut) else {
+            return;
+        };
+        let Some(at) = session.tunnel.poll_timeout() else {
+            return;
+        };
+        if session.wake_at.is_none_or(|scheduled| at < scheduled) {
+            if let Some(scheduled) = session.wake_at.replace(at) {
+                self.timers.remove(&(scheduled, handle));
+            }
+            self.timers.insert((at, handle));
+        }
+    }
+
+    /// The same after the timer fired: what wants to be called at once again is called next time.
+    fn reschedule_after(&mut self, handle: usize, now: Instant) {
+        let Some(session) = self.sessions.get_mut(handle).and_then(Option::as_mut) else {
+            return;
+        };
+        let Some(at) = session.tunnel.poll_timeout() else {
+            return;
+        };
+        let at = at.max(Instant(now.0 + 100));
+        session.wake_at = Some(at);
+        self.timers.insert((at, handle));
+    }
+
+    fn holder(&self, index: ReceiverIndex) -> Option<Holder> {
+        match self.indexes.resolve(index) {
+            Owned::Held(slot) => self.holders.get(slot as usize).copied().flatten(),
+            Owned::Past | Owned::Never => None,
+        }
+    }
+
+    /// Takes a fresh receiver index for `holder`; `None` when the table is full.
+    fn take_index(&mut self, holder: Holder) -> Option<(u32, ReceiverIndex)> {
+        let (slot, index) = self.indexes.allocate()?;
+        self.hold(slot, holder);
+        Some((slot, index))
+    }
+
+    fn hold(&mut self, slot: u32, holder: Holder) {
+        let slot = slot as usize;
+        if self.holders.len() <= slot {
+            self.holders.resize(slot + 1, None);
+        }
+        if let Some(place) = self.holders.get_mut(slot) {
+            *place = Some(holder);
+        }
+    }
+
+    /// "I hold no keys for this index", to the sender of a packet that only its client could have sealed.
+    ///
+    /// Only CONTROL is answered: a heartbeat is never far, and a flood of data gets silence.
+    fn hint_reset<S: Sink>(
+        &mut self,
+        from: Route,
+        packet: &Bound<'_>,
+        now: Instant,
+        sink: &mut S,
+    ) -> Result<(), Discard> {
+        let issued = self.indexes.resolve(packet.index) == Owned::Past;
+        if issued && self.hints.charge(Prefix::from(from.remote.ip()), now) {
+            let tag = packet.sealed.last_chunk::<16>().ok_or(Discard::Truncated)?;
+            let key = token::reset_key(&self.secrets.node, packet.index);
+            let token = token::reset_token(&key, &[packet.header.as_slice(), tag].concat())?;
+            let trigger = packet.header.first_chunk::<8>().ok_or(Discard::Truncated)?;
+            let hint = header::reset_hint(trigger, &token);
+            sink.buffer(from, hint.len()).copy_from_slice(&hint);
+        }
+        Err(Discard::UnknownIndex)
+    }
+
+    /// Asks the sender of a request to prove that it receives at its address.
+    fn send_retry<S: Sink>(&mut self, from: Route, digest: &[u8; 32], now: Instant, sink: &mut S) {
+        let cookie = self.cookies.make(from.remote, now);
+        let retry = self.greeter.seal_retry(&cookie, digest, sink.entropy());
+        sink.buffer(from, retry.len()).copy_from_slice(&retry);
+    }
+
+    /// Whether so much asymmetric work is asked for that an address must be proven first.
+    fn is_loaded(&mut self, now: Instant) -> bool {
+        let (rate, burst) = LOADED;
+        self.requests.len() > reattach::REQUESTS_MAX / 2
+            || !self.work.charge(&Rate::per_second(rate, burst), now)
+    }
+
+    fn note_fence(&mut self) -> Discard {
+        if !self.fence_told {
+            self.fence_told = true;
+            self.out.facts.push_back(Fact::FenceClosed { since_us: self.fence_until.0 });
+        }
+        Discard::Fenced
+    }
+
+    fn note_forged(&mut self, why: Discard, from: Route, now: Instant) {
+        if !why.is_suspicious() {
+            return;
+        }
+        self.forged.count += 1;
+        self.forged.last = Some((why.as_str(), from.remote));
+        self.forged.report_at.get_or_insert(Instant(now.0 + FORGED_EVERY_US));
+    }
+
+    fn report_forged(&mut self, now: Instant) {
+        if self.forged.report_at.is_some_and(|at| at <= now) {
+            let Forged { count, last, .. } = core::mem::take(&mut self.forged);
+            if let Some((what, source)) = last {
+                self.out.facts.push_back(Fact::ForgeriesCounted {
+                    what,
+                    source: Some(source),
+                    count,
+                });
+            }
+        }
+    }
+
+    fn session(&mut self, number: u64) -> Option<&mut Session> {
+        let handle = *self.numbers.get(&number)?;
+        self.sessions.get_mut(handle)?.as_deref_mut()
+    }
+
+    fn take_token(&mut self) -> u64 {
+        let token = self.next_token;
+        self.next_token += 1;
+        token
+    }
+}
+
+/// Orders about installed sessions.
+impl Gateway {
+    /// Holds a session that the store knows: no binding, and its window and counter are lost.
+    ///
+    /// # Errors
+    /// [`Discard::Forged`] if a sealed root does not open under this gateway's storage key.
+    pub fn install(
+        &mut self,
+        number: u64,
+        session_id: [u8; 16],
+        confirmed: (u64, &[u8]),
+        unconfirmed: Option<(u64, &[u8])>,
+        addresses: &[IpAddr],
+        limits: Limits,
+    ) -> Result<(), Discard> {
+        let open = |(epoch, sealed): (u64, &[u8])| {
+            let (cipher, root) = open_root(&self.vault, &session_id, epoch, sealed)?;
+            Ok::<_, Discard>((cipher, Generation { epoch, root }))
+        };
+        let (cipher, confirmed) = open(confirmed)?;
+        let unconfirmed = unconfirmed.map(open).transpose()?.map(|(_, generation)| generation);
+        let tunnel = Tunnel::resumed(number, session_id, Side::Gateway, limits);
+        self.place(tunnel, cipher, confirmed, unconfirmed, addresses);
+        Ok(())
+    }
+
+    fn place(
+        &mut self,
+        tunnel: Tunnel,
+        cipher: Cipher,
+        confirmed: Generation,
+        unconfirmed: Option<Generation>,
+        addresses: &[IpAddr],
+    ) -> usize {
+        let number = tunnel.number;
+        self.release(number);
+        let session = Box::new(Session {
+            tunnel,
+            confirmed,
+            unconfirmed,
+            addresses: addresses.to_vec(),
+            cipher,
+            slots: Vec::new(),
+            book: AddressBook::default(),
+            answers: Vec::new(),
+            frozen: false,
+            wake_at: None,
+        });
+        let handle = self.vacant.pop().unwrap_or(self.sessions.len());
+        if handle == self.sessions.len() {
+            self.sessions.push(Some(session));
+        } else if let Some(place) = self.sessions.get_mut(handle) {
+            *place = Some(session);
+        }
+        self.numbers.insert(number, handle);
+        for address in addresses {
+            self.routes.insert(*address, handle);
+        }
+        handle
+    }
+
+    /// Whether the session is installed.
+    pub fn holds(&self, number: u64) -> bool {
+        self.numbers.contains_key(&number)
+    }
+
+    /// Erases a session: keys, roots, retention and routes.
+    pub fn release(&mut self, number: u64) {
+        let Some(handle) = self.numbers.remove(&number) else {
+            return;
+        };
+        if let Some(session) = self.sessions.get_mut(handle).and_then(Option::take) {
+            for (slot, _) in &session.slots {
+                self.free(*slot);
+            }
+            if let Some(at) = session.wake_at {
+                self.timers.remove(&(at, handle));
+            }
+            for address in &session.addresses {
+                self.routes.remove(address);
+            }
+        }
+        let tokens: Vec<u64> = self
+            .requests
+            .iter()
+            .filter(|(_, each)| each.number == number)
+            .map(|(token, _)| *token)
+            .collect();
+        tokens.into_iter().for_each(|token| self.forget(token));
+        self.vacant.push(handle);
+    }
+
+    /// Revokes the session's slot: nothing of it is forwarded until it is installed again.
+    pub fn freeze(&mut self, number: u64) {
+        if let Some(session) = self.session(number) {
+            session.frozen = true;
+        }
+    }
+
+    /// Changes the numbers by which a session is kept.
+    pub fn set_limits(&mut self, number: u64, limits: Limits) {
+        if let Some(session) = self.session(number) {
+            session.tunnel.set_limits(limits);
+        }
+    }
+
+    /// Drops the binding `epoch` of a session; packets for it wait in retention from now on.
+    pub fn drop_binding(&mut self, number: u64, epoch: u64) {
+        let Some(&handle) = self.numbers.get(&number) else {
+            return;
+        };
+        if let Some(session) = self.session(number) {
+            session.tunnel.unbind(epoch);
+        }
+        self.settle(handle);
+    }
+
+    /// Sends a control message on the session's current binding; whether there is one.
+    pub fn send_message<S: Sink>(
+        &mut self,
+        number: u64,
+        message: &[u8],
+        now: Instant,
+        sink: &mut S,
+    ) -> bool {
+        self.send_control(number, ControlKind::Message, message, now, sink)
+    }
+
+    /// Sends HANDSHAKE_ACK with the key by which the client knows SESSION_GONE.
+    pub fn grant<S: Sink>(
+        &mut self,
+        number: u64,
+        message: &[u8],
+        now: Instant,
+        sink: &mut S,
+    ) -> bool {
+        let key = token::gone_key(&self.secrets.cluster.gone, number);
+        let body = [key.as_bytes().as_slice(), message].concat();
+        self.send_control(number, ControlKind::Grant, &body, now, sink)
+    }
+
+    fn send_control<S: Sink>(
+        &mut self,
+        number: u64,
+        kind: ControlKind,
+        body: &[u8],
+        now: Instant,
+        sink: &mut S,
+    ) -> bool {
+        let Some(&handle) = self.numbers.get(&number) else {
+            return false;
+        };
+        let Some(session) = self.sessions.get_mut(handle).and_then(Option::as_mut) else {
+            return false;
+        };
+        session.tunnel.send_message(kind, body, &mut Scope { now, sink, out: &mut self.out })
+    }
+
+    /// Fresh lookup ids of a session.
+    pub fn lookup_ids(
+        &self,
+        number: u64,
+        count: usize,
+        entropy: &mut dyn Entropy,
+    ) -> Vec<[u8; 16]> {
+        let mut serial = [0; 4];
+        (0..count)
+            .filter_map(|_| {
+                entropy.fill(&mut serial);
+                let serial = u32::from_be_bytes(serial);
+                self.lookup.seal(&Lookup { node: self.node, number, serial })
+            })
+            .collect()
+    }
+}
+
+/// Seals a root with the cipher it was negotiated for, bound to its session and epoch.
+fn seal_root(
+    vault: &Vault,
+    session_id: &[u8; 16],
+    epoch: u64,
+    cipher: Cipher,
+    root: &Root,
+    entropy: &mut dyn Entropy,
+) -> Vec<u8> {
+    let mut plain = zeroize::Zeroizing::new([0; 33]);
+    let [first, rest @ ..] = &mut *plain;
+    *first = cipher.to_wire();
+    rest.copy_from_slice(root.secret().as_bytes());
+    vault.seal(&purpose(session_id, epoch), &*plain, entropy)
+}
+
+fn open_root(
+    vault: &Vault,
+    session_id: &[u8; 16],
+    epoch: u64,
+    sealed: &[u8],
+) -> Result<(Cipher, Root), Discard> {
+    let plain = vault.open(&purpose(session_id, epoch), sealed)?;
+    let (cipher, root) = plain.split_first().ok_or(Discard::Malformed)?;
+    let root = root.first_chunk::<32>().ok_or(Discard::Malformed)?;
+    Ok((Cipher::from_wire(*cipher)?, Root::new(Secret32::new(*root))))
+}
