@@ -19,6 +19,7 @@ pub mod counters;
 pub mod engine;
 pub mod facts;
 pub mod keyfile;
+pub mod link;
 mod packet_loop;
 pub mod plane;
 mod sockets;

@@ -2,16 +2,16 @@
 //!
 //! These need root: `cargo test -p jump-io -- --include-ignored`.
 
+mod namespaces;
 mod support;
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
-use std::process::Command;
 use std::time::Duration;
 
 use jump_io::engine::Via;
 use jump_io::plane::{Plane, PlaneError};
-use rustix::thread::{UnshareFlags, unshare_unsafe};
 
+use namespaces::{Namespace, ip};
 use support::{Echo, Seen, collect, next};
 
 const INSIDE: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 1);
@@ -20,7 +20,7 @@ const BEYOND: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 2);
 #[test]
 #[ignore = "needs root"]
 fn packets_cross_the_tun_in_both_directions() {
-    enter_namespace();
+    let _network = Namespace::enter_new();
     let plane = plane_with_tun();
     let gateway = plane
         .listen((Ipv4Addr::LOCALHOST, 0).into())
@@ -46,7 +46,7 @@ fn packets_cross_the_tun_in_both_directions() {
 #[test]
 #[ignore = "needs root"]
 fn packets_wait_in_the_kernel_while_the_engine_holds_the_tun_back() {
-    enter_namespace();
+    let _network = Namespace::enter_new();
     let plane = plane_with_tun();
     let inner = inner_socket();
     plane
@@ -76,7 +76,7 @@ fn packets_wait_in_the_kernel_while_the_engine_holds_the_tun_back() {
 #[ignore = "needs root"]
 fn a_deleted_tun_ends_the_loop_with_its_reason() {
     for held_back in [false, true] {
-        enter_namespace();
+        let _network = Namespace::enter_new();
         let plane = plane_with_tun();
         plane
             .order(|engine, _| engine.tun_closed = held_back)
@@ -95,7 +95,7 @@ fn a_deleted_tun_ends_the_loop_with_its_reason() {
 #[test]
 #[ignore = "needs root"]
 fn a_local_failure_of_a_path_is_told_once_each_time_it_happens() {
-    enter_namespace();
+    let _network = Namespace::enter_new();
     ip("link add left type veth peer name right");
     let plane = Plane::new(Echo::default()).expect("a plane");
     plane.start().expect("started");
@@ -135,7 +135,7 @@ fn a_local_failure_of_a_path_is_told_once_each_time_it_happens() {
 #[test]
 #[ignore = "needs root"]
 fn a_tun_forwards_a_whole_burst_to_the_path() {
-    enter_namespace();
+    let _network = Namespace::enter_new();
     let remote = UdpSocket::bind("127.0.0.1:0").expect("bound");
     remote
         .set_read_timeout(Some(Duration::from_secs(10)))
@@ -160,14 +160,6 @@ fn a_tun_forwards_a_whole_burst_to_the_path() {
         sent.take(150).collect::<Vec<_>>(),
         (0..150).collect::<Vec<u8>>()
     );
-}
-
-/// Gives this thread, and those it starts from here on, a network of its own.
-fn enter_namespace() {
-    // SAFETY: only the network namespace of this thread changes; nothing in this process relies on the old one.
-    #[allow(unsafe_code)]
-    unsafe { unshare_unsafe(UnshareFlags::NEWNET) }.expect("root may make a network namespace");
-    ip("link set lo up");
 }
 
 fn plane_with_tun() -> Plane<Echo> {
@@ -218,9 +210,4 @@ fn send(plane: &Plane<Echo>, path: u32) {
     plane
         .order(|engine, _| engine.outgoing.push((Via::Path(path), to, vec![0])))
         .expect("ordered");
-}
-
-fn ip(arguments: &str) {
-    let status = Command::new("ip").args(arguments.split(' ')).status();
-    assert!(status.expect("ip is installed").success(), "ip {arguments}");
 }

@@ -1,0 +1,170 @@
+//! The lab's link between two hosts, each in a network namespace of its own.
+//!
+//! These need root: `cargo test -p jump-io -- --include-ignored`.
+
+mod namespaces;
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use jump_io::link::{Link, LinkSettings};
+use rustix::fd::OwnedFd;
+
+use namespaces::{Namespace, ip};
+
+const LEFT: Ipv4Addr = Ipv4Addr::new(10, 7, 0, 1);
+const RIGHT: Ipv4Addr = Ipv4Addr::new(10, 7, 0, 2);
+
+#[test]
+#[ignore = "needs root"]
+fn a_tcp_stream_with_offloads_crosses_whole() {
+    const LENGTH: usize = 8 << 20;
+    let lab = Lab::new();
+    lab.link.configure(LinkSettings {
+        delay_us: 500,
+        ..LinkSettings::default()
+    });
+    let listener = lab
+        .right
+        .run(|| TcpListener::bind((RIGHT, 5_000)).expect("bound"));
+    let mut sender = lab
+        .left
+        .run(|| TcpStream::connect((RIGHT, 5_000)).expect("connected"));
+    let (mut peer, _) = listener.accept().expect("accepted");
+
+    let sent: Vec<u8> = (0..LENGTH)
+        .map(|place| (place >> 10) as u8 ^ place as u8)
+        .collect();
+    let bytes = sent.clone();
+    let writer = thread::spawn(move || sender.write_all(&bytes).expect("written"));
+    let mut received = Vec::new();
+    peer.read_to_end(&mut received).expect("read");
+
+    writer.join().expect("written");
+    assert!(received == sent);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_blocked_direction_leaves_the_other_one_open() {
+    let mut lab = Lab::new();
+    let (left, right) = lab.sockets();
+    exchange(&left, &right, b"hello");
+
+    lab.order(r#"{"blocked_to_right":true,"#);
+    left.send_to(b"into the hole", (RIGHT, 7)).expect("sent");
+    right.send_to(b"back", (LEFT, 7)).expect("sent");
+    assert_eq!(receive(&left), b"back");
+    lab.order(r#"{"blocked_to_right":false,"#);
+    left.send_to(b"after", (RIGHT, 7)).expect("sent");
+
+    assert_eq!(receive(&right), b"after");
+    assert_eq!(lab.counter("blocked"), 1);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_delay_holds_each_frame_as_long_as_it_says() {
+    let lab = Lab::new();
+    let (left, right) = lab.sockets();
+    exchange(&left, &right, b"hello");
+
+    lab.link.configure(LinkSettings {
+        delay_us: 40_000,
+        jitter_us: 10_000,
+        ..LinkSettings::default()
+    });
+    let start = Instant::now();
+    exchange(&left, &right, b"there and back");
+
+    let took = start.elapsed();
+    assert!(took >= Duration::from_millis(60), "{took:?}");
+}
+
+/// Two hosts, and between them a link that runs.
+struct Lab {
+    left: Namespace,
+    right: Namespace,
+    link: Arc<Link>,
+    control: Option<OwnedFd>,
+    running: Option<JoinHandle<()>>,
+}
+
+impl Lab {
+    fn new() -> Self {
+        let (left, right) = (Namespace::enter_new(), Namespace::enter_new());
+        let _middle = Namespace::enter_new();
+        for (host, address, near, far) in
+            [(&left, LEFT, "left", "l"), (&right, RIGHT, "right", "r")]
+        {
+            ip(&format!("link add {near} type veth peer name {far}"));
+            host.adopt(far);
+            ip(&format!("link set dev {near} up"));
+            host.run(|| {
+                ip(&format!("addr add {address}/24 dev {far}"));
+                ip(&format!("link set dev {far} up"));
+            });
+        }
+        let link = Arc::new(Link::open("left", "right").expect("two interfaces"));
+        let (orders, control) = rustix::pipe::pipe().expect("a pipe");
+        let running = thread::spawn({
+            let link = link.clone();
+            move || link.run(orders.as_fd()).expect("the link runs to its end")
+        });
+        Self {
+            left,
+            right,
+            link,
+            control: Some(control),
+            running: Some(running),
+        }
+    }
+
+    fn sockets(&self) -> (UdpSocket, UdpSocket) {
+        let open = |address| UdpSocket::bind((address, 7)).expect("bound");
+        (self.left.run(|| open(LEFT)), self.right.run(|| open(RIGHT)))
+    }
+
+    fn order(&mut self, start: &str) {
+        let rest = r#""delay_us":0,"jitter_us":0,"loss":0.0,"blocked_to_left":false,"seed":1}"#;
+        let control = self.control.as_ref().expect("open");
+        rustix::io::write(control, format!("{start}{rest}\n").as_bytes()).expect("written");
+    }
+
+    fn counter(&self, name: &str) -> u64 {
+        let counters = self.link.counters().snapshot();
+        let found = counters.iter().find(|(found, _)| *found == name);
+        found
+            .map(|&(_, count)| count)
+            .expect("a counter of that name")
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        drop(self.control.take());
+        if let Some(running) = self.running.take() {
+            running.join().expect("the link ends when its control does");
+        }
+    }
+}
+
+fn exchange(left: &UdpSocket, right: &UdpSocket, bytes: &[u8]) {
+    left.send_to(bytes, (RIGHT, 7)).expect("sent");
+    assert_eq!(receive(right), bytes);
+    right.send_to(bytes, (LEFT, 7)).expect("sent");
+    assert_eq!(receive(left), bytes);
+}
+
+fn receive(socket: &UdpSocket) -> Vec<u8> {
+    socket
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .expect("set");
+    let mut buffer = [0; 64];
+    let length = socket.recv(&mut buffer).expect("received");
+    buffer[..length].to_vec()
+}
