@@ -23,41 +23,21 @@ use core::time::Duration;
 
 use crate::path::PathStats;
 use crate::report::PathReport;
-use crate::time::{Instant, micros};
+use crate::time::Instant;
 
+mod action;
 mod budget;
 mod doubt;
 #[cfg(test)]
+#[allow(dead_code)]
 mod simulation;
 #[cfg(test)]
 mod tests;
+mod verdict;
 
-use budget::required_unanswered;
 use doubt::Doubt;
 
-/// Which end of the binding this is. Only the client probes and gives verdicts.
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub enum Role {
-    /// Decides that the binding is dead: it knows its other paths.
-    Client,
-    /// Tells that delivery is late, and that the peer has been silent for too long.
-    Gateway,
-}
-
-/// The part of the policy that governs liveness.
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub struct LivenessLimits {
-    /// Interval of heartbeats while traffic flows.
-    pub heartbeat: Duration,
-    /// Interval of heartbeats while none flows.
-    pub heartbeat_idle: Duration,
-    /// Misses without which there is no verdict.
-    pub dead_after_misses: u32,
-    /// Verdicts that may be wrong, per million days of activity.
-    pub false_deaths_per_million_days: u64,
-    /// Gateway: silence, counted from the first overdue heartbeat, that ends a binding.
-    pub peer_silence: Duration,
-}
+pub use action::{Action, Death, Direction, Finding, Heartbeat, LivenessLimits, Probe, Role, Why};
 
 /// The verdict on one active binding, at either end.
 ///
@@ -83,108 +63,6 @@ pub struct Liveness {
     doubt: Option<Doubt>,
     peer_silent_told: bool,
     resumed: Instant,
-}
-
-/// What the caller does after a time-out.
-#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
-#[must_use]
-pub struct Action {
-    /// A heartbeat to send under the binding, now. It is counted as sent.
-    pub heartbeat: Option<Heartbeat>,
-    /// Probes to send now.
-    pub probe: Option<Probe>,
-    /// What was found.
-    pub finding: Option<Finding>,
-}
-
-/// The flags of a heartbeat.
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub struct Heartbeat {
-    /// The peer shall answer at once.
-    pub answer_now: bool,
-    /// The next one may come as late as the idle interval; otherwise it comes with the active one.
-    pub idle: bool,
-}
-
-/// Which paths are to be probed, once each.
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub enum Probe {
-    /// The binding's own path.
-    Active,
-    /// That and the best standby.
-    ActiveAndStandby,
-}
-
-/// What silence, or its end, means.
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub enum Finding {
-    /// Client: the binding is dead. Told again each second while the silence lasts.
-    Dead(Death),
-    /// A direction had its first miss.
-    LateBegan(Direction),
-    /// Both directions are proven again.
-    LateEnded,
-    /// Gateway: nothing arrived for the time that ends a binding.
-    PeerSilent {
-        /// Since the last packet that arrived, or the last moment at which silence was allowed.
-        silent: Duration,
-    },
-}
-
-/// The evidence for a verdict.
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub struct Death {
-    /// What is unproven.
-    pub direction: Direction,
-    /// For how long.
-    pub silent: Duration,
-    /// How many heartbeats that makes.
-    pub misses: u32,
-    /// How many probes in a row were not answered in time.
-    pub unanswered: u32,
-    /// A standby answered meanwhile.
-    pub standby_answered: bool,
-}
-
-/// A direction of the binding, seen from this end.
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub enum Direction {
-    /// From the peer.
-    In,
-    /// To the peer.
-    Out,
-    /// Either.
-    Both,
-}
-
-impl Direction {
-    /// Returns the direction's name.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::In => "in",
-            Self::Out => "out",
-            Self::Both => "both",
-        }
-    }
-}
-
-/// What a time-out is for.
-#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Why {
-    /// The peer asked for a heartbeat.
-    Answer,
-    /// A heartbeat is due.
-    Heartbeat,
-    /// A direction is about to miss a heartbeat.
-    Miss,
-    /// The peer's silence ends the binding.
-    PeerSilence,
-    /// A probe is due.
-    Probe,
-    /// Something arrived during doubt.
-    Proof,
-    /// The verdict falls if nothing arrives.
-    Verdict,
 }
 
 impl Liveness {
@@ -305,7 +183,7 @@ impl Liveness {
     pub fn standby_answered(&mut self, sent: Instant, now: Instant) {
         self.notice_stall(now);
         if let Some(doubt) = &mut self.doubt {
-            doubt.standby_answered(sent);
+            doubt.standby_answered(sent, now);
         }
     }
 
@@ -313,9 +191,14 @@ impl Liveness {
     pub fn heartbeat_sent(&mut self, answer_now: bool, now: Instant) {
         self.last_heartbeat = now;
         if self.owed.len() < OWED_MAX {
+            let since = if answer_now {
+                now
+            } else {
+                now + self.limits.heartbeat
+            };
             self.owed.push_back(Owed {
                 sent: now,
-                since: now,
+                since,
                 asked: answer_now,
             });
         }
@@ -387,96 +270,6 @@ impl Liveness {
         self.resumed
     }
 
-    /// Begins or ends the doubt, or finds what it has come to.
-    fn judge(&mut self, path: &mut PathStats, now: Instant) -> Option<Finding> {
-        let overdue = self.overdue(path, now);
-        let Some(doubt) = &mut self.doubt else {
-            let (direction, _) = overdue?;
-            self.doubt = Some(Doubt::new(now));
-            self.next_heartbeat = self.next_heartbeat.min(now);
-            return Some(Finding::LateBegan(direction));
-        };
-        doubt.proof = None;
-        if overdue.is_none() {
-            let (lesson, told) = (doubt.lesson(), doubt.told.is_some());
-            let floor = self.floor(path);
-            self.doubt = None;
-            match lesson {
-                _ if told => path.endurance().revived(now),
-                Some(silence) => path.endurance().survived(silence, floor),
-                None => {}
-            }
-            return Some(Finding::LateEnded);
-        }
-        match self.role {
-            Role::Client => self.verdict(path, now).map(Finding::Dead),
-            Role::Gateway => self.peer_silent(path, now),
-        }
-    }
-
-    /// Gives the verdict if its time has come.
-    fn verdict(&mut self, path: &mut PathStats, now: Instant) -> Option<Death> {
-        let doubt = self.doubt.as_ref()?;
-        let (at, since) = self.verdict_at(path, doubt)?;
-        if now < at {
-            return None;
-        }
-        let (direction, _) = self.overdue(path, now)?;
-        let floor = self.floor(path);
-        let death = Death {
-            direction,
-            silent: now.since(since),
-            misses: self.misses(since, path, now),
-            unanswered: doubt.overdue(path.answer_bound(), now),
-            standby_answered: doubt.standby_lives(now),
-        };
-        path.endurance().died(since, floor, now);
-        if let Some(doubt) = &mut self.doubt {
-            doubt.told = Some(now);
-        }
-        Some(death)
-    }
-
-    /// Returns when the verdict falls if nothing arrives, and from when on the silence counts.
-    fn verdict_at(&self, path: &PathStats, doubt: &Doubt) -> Option<(Instant, Instant)> {
-        let bound = self.floor(path) + path.learnt();
-        let path_silent = self
-            .path_out()
-            .map_or(self.path_in(), |out| out.min(self.path_in()));
-        let of_path = doubt
-            .overdue_at(self.required(path), path.answer_bound())
-            .map(|overdue| {
-                let soonest = overdue.max(path_silent + bound);
-                if self.standby && !doubt.standby_lives(soonest) {
-                    (soonest.max(path_silent + SUSPENDED), path_silent)
-                } else {
-                    (soonest, path_silent)
-                }
-            });
-        let silent = self
-            .way_out()
-            .map_or(self.way_in, |out| out.min(self.way_in));
-        let of_binding = doubt
-            .was_answered()
-            .then(|| (silent + bound.max(DEAF), silent));
-        let (at, since) = of_path.into_iter().chain(of_binding).min()?;
-        Some((doubt.told.map_or(at, |told| at.max(told + REPEAT)), since))
-    }
-
-    fn peer_silent(&mut self, path: &PathStats, now: Instant) -> Option<Finding> {
-        if self.peer_silent_told || now < self.peer_silent_at(path) {
-            return None;
-        }
-        self.peer_silent_told = true;
-        Some(Finding::PeerSilent {
-            silent: now.since(self.way_in),
-        })
-    }
-
-    fn peer_silent_at(&self, path: &PathStats) -> Instant {
-        self.way_in + self.bound(path) + self.limits.peer_silence
-    }
-
     /// Returns the heartbeat that is due, and plans the next one.
     fn heartbeat(&mut self, path: &mut PathStats, now: Instant) -> Option<Heartbeat> {
         let regular = self.next_heartbeat <= now;
@@ -506,7 +299,7 @@ impl Liveness {
     /// arrives; the gateway waits a little longer, so that its answers to the client's are all that it sends.
     fn interval(&mut self, idle: bool, now: Instant) -> Duration {
         let interval = match &self.doubt {
-            Some(doubt) if now.since(doubt.since) > PATIENCE => REPEAT.max(self.limits.heartbeat),
+            Some(doubt) if now.since(doubt.since) > PATIENCE => SLOW.max(self.limits.heartbeat),
             Some(_) => self.limits.heartbeat,
             None if !idle => self.limits.heartbeat,
             None if self.farewells < FAREWELLS => {
@@ -564,33 +357,6 @@ impl Liveness {
         self.way_out().map(|since| since.max(self.probe_proof.1))
     }
 
-    /// Returns how long a direction may be unproven.
-    fn bound(&self, path: &PathStats) -> Duration {
-        path.answer_bound() + self.limits.heartbeat
-    }
-
-    /// Returns the silence below which there is no verdict, whatever the path.
-    fn floor(&self, path: &PathStats) -> Duration {
-        path.answer_bound() + self.limits.heartbeat * self.limits.dead_after_misses.max(1)
-    }
-
-    fn misses(&self, since: Instant, path: &PathStats, now: Instant) -> u32 {
-        let first = since + self.bound(path);
-        if now < first {
-            return 0;
-        }
-        let more = micros(now.since(first)) / micros(self.limits.heartbeat).max(1);
-        u32::try_from(more).unwrap_or(u32::MAX).saturating_add(1)
-    }
-
-    fn required(&self, path: &PathStats) -> u32 {
-        required_unanswered(
-            path.round_trip_loss_ppm(),
-            self.limits.heartbeat,
-            self.limits.false_deaths_per_million_days,
-        )
-    }
-
     /// Returns how much longer than an active peer an idle one may be silent.
     fn idle_allowance(&self) -> Duration {
         (self.limits.heartbeat_idle + self.limits.heartbeat_idle / 8)
@@ -602,7 +368,8 @@ impl Liveness {
 #[derive(Debug)]
 struct Owed {
     sent: Instant,
-    /// From when on its proof is waited for: when it was sent, but for stalls.
+    /// From when on its proof is waited for: at once if the peer was asked, else from the peer's next heartbeat.
+    /// Stalls move it.
     since: Instant,
     asked: bool,
 }
@@ -612,15 +379,11 @@ fn linger(limits: &LivenessLimits) -> Duration {
     (limits.heartbeat * 8).max(LINGER_MIN)
 }
 
-/// A binding whose path answers probes while nothing arrives under its keys is dead after this.
-const DEAF: Duration = Duration::from_secs(1);
 const FAREWELLS: u32 = 3;
 const LINGER_MIN: Duration = Duration::from_secs(1);
 const OWED_MAX: usize = 64;
 /// A doubt that lasts longer than this no longer sends heartbeats at the active pace.
 const PATIENCE: Duration = Duration::from_secs(10);
-const REPEAT: Duration = Duration::from_secs(1);
+const SLOW: Duration = Duration::from_secs(1);
 /// A late call of less than this is no stall, whatever the heartbeat.
 const STALL_MIN: Duration = Duration::from_millis(20);
-/// How long a silent standby suspends the verdict.
-const SUSPENDED: Duration = Duration::from_millis(2_500);

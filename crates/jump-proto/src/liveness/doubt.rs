@@ -23,6 +23,8 @@ pub(super) struct Doubt {
     standby_probed: Instant,
     /// When the standby's newest answered probe was sent.
     standby_proof: Option<Instant>,
+    /// When the standby answered first.
+    standby_spoke: Option<Instant>,
     /// The longest silence of the path.
     worst: Duration,
 }
@@ -40,6 +42,7 @@ impl Doubt {
             standby_probes: 0,
             standby_probed: Instant(0),
             standby_proof: None,
+            standby_spoke: None,
             worst: Duration::ZERO,
         }
     }
@@ -77,15 +80,23 @@ impl Doubt {
     }
 
     /// The standby answered the probe sent at `sent`. One that was sent before the doubt says nothing.
-    pub(super) fn standby_answered(&mut self, sent: Instant) {
+    pub(super) fn standby_answered(&mut self, sent: Instant, now: Instant) {
         if sent >= self.since {
+            self.standby_spoke.get_or_insert(now);
             self.standby_proof = self.standby_proof.max(Some(sent));
         }
     }
 
     /// A silence of this length ended.
+    ///
+    /// It is a lesson about the path, unless the standby was as silent: then it was the gateway's silence.
     pub(super) fn broken(&mut self, silence: Duration, now: Instant) {
-        self.worst = self.worst.max(silence);
+        let spoke_before = self
+            .standby_spoke
+            .is_some_and(|spoke| now.since(spoke) >= STANDBY_AHEAD);
+        if spoke_before || self.standby_probes < STANDBY_ASKED {
+            self.worst = self.worst.max(silence);
+        }
         self.proof = Some(now);
     }
 
@@ -93,6 +104,7 @@ impl Doubt {
     pub(super) fn resume(&mut self, now: Instant) {
         self.unanswered.clear();
         self.standby_proof = None;
+        self.standby_spoke = None;
         self.standby_probes = 0;
         self.next_probe = now;
     }
@@ -123,10 +135,9 @@ impl Doubt {
             .is_some_and(|proof| moment.since(proof) <= STANDBY_FRESH)
     }
 
-    /// Returns the longest silence that this path has survived; nothing if the standby was as silent, because
-    /// then it was the gateway's.
-    pub(super) fn lesson(&self) -> Option<Duration> {
-        (self.standby_proof.is_some() || self.standby_probes < STANDBY_ASKED).then_some(self.worst)
+    /// Returns the longest silence that this path has survived.
+    pub(super) fn lesson(&self) -> Duration {
+        self.worst
     }
 
     fn interval(&self, limits: &LivenessLimits) -> Duration {
@@ -144,6 +155,8 @@ const DENSE_PROBES: u32 = 64;
 const CLOSE_PROBES: u32 = 256;
 const DENSE_MIN: Duration = Duration::from_millis(3);
 const RARE: Duration = Duration::from_millis(250);
+/// A standby that answered no earlier than this before the path was held up by the same cause.
+const STANDBY_AHEAD: Duration = Duration::from_millis(20);
 /// A standby asked less often than this may still answer.
 const STANDBY_ASKED: u32 = 8;
 const STANDBY_FRESH: Duration = Duration::from_millis(250);

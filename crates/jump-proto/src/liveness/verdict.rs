@@ -1,0 +1,135 @@
+//! From doubt to its end: what the silence has come to.
+
+use core::time::Duration;
+
+use super::budget::required_unanswered;
+use super::doubt::Doubt;
+use super::{Death, Finding, Liveness, Role};
+use crate::path::PathStats;
+use crate::time::{Instant, micros};
+
+impl Liveness {
+    /// Begins or ends the doubt, or finds what it has come to.
+    pub(super) fn judge(&mut self, path: &mut PathStats, now: Instant) -> Option<Finding> {
+        let overdue = self.overdue(path, now);
+        let Some(doubt) = &mut self.doubt else {
+            let (direction, _) = overdue?;
+            self.doubt = Some(Doubt::new(now));
+            self.next_heartbeat = self.next_heartbeat.min(now);
+            return Some(Finding::LateBegan(direction));
+        };
+        doubt.proof = None;
+        if overdue.is_none() {
+            let (lesson, told) = (doubt.lesson(), doubt.told.is_some());
+            let floor = self.floor(path);
+            self.doubt = None;
+            if told {
+                path.endurance().revived(now);
+            } else {
+                path.endurance().survived(lesson, floor);
+            }
+            return Some(Finding::LateEnded);
+        }
+        match self.role {
+            Role::Client => self.verdict(path, now).map(Finding::Dead),
+            Role::Gateway => self.peer_silent(path, now),
+        }
+    }
+
+    /// Gives the verdict if its time has come.
+    fn verdict(&mut self, path: &mut PathStats, now: Instant) -> Option<Death> {
+        let doubt = self.doubt.as_ref()?;
+        let (at, since) = self.verdict_at(path, doubt)?;
+        if now < at {
+            return None;
+        }
+        let (direction, _) = self.overdue(path, now)?;
+        let floor = self.floor(path);
+        let death = Death {
+            direction,
+            silent: now.since(since),
+            misses: self.misses(since, path, now),
+            unanswered: doubt.overdue(path.answer_bound(), now),
+            standby_answered: doubt.standby_lives(now),
+        };
+        path.endurance().died(since, floor, now);
+        if let Some(doubt) = &mut self.doubt {
+            doubt.told = Some(now);
+        }
+        Some(death)
+    }
+
+    /// Returns when the verdict falls if nothing arrives, and from when on the silence counts.
+    pub(super) fn verdict_at(&self, path: &PathStats, doubt: &Doubt) -> Option<(Instant, Instant)> {
+        let bound = self.floor(path) + path.learnt();
+        let path_silent = self
+            .path_out()
+            .map_or(self.path_in(), |out| out.min(self.path_in()));
+        let of_path = doubt
+            .overdue_at(self.required(path), path.answer_bound())
+            .map(|overdue| {
+                let soonest = overdue.max(path_silent + bound);
+                if self.standby && !doubt.standby_lives(soonest) {
+                    (soonest.max(path_silent + SUSPENDED), path_silent)
+                } else {
+                    (soonest, path_silent)
+                }
+            });
+        let silent = self
+            .way_out()
+            .map_or(self.way_in, |out| out.min(self.way_in));
+        let of_binding = doubt
+            .was_answered()
+            .then(|| (silent + bound.max(DEAF), silent));
+        let (at, since) = of_path.into_iter().chain(of_binding).min()?;
+        Some((doubt.told.map_or(at, |told| at.max(told + REPEAT)), since))
+    }
+
+    fn peer_silent(&mut self, path: &PathStats, now: Instant) -> Option<Finding> {
+        if self.peer_silent_told || now < self.peer_silent_at(path) {
+            return None;
+        }
+        self.peer_silent_told = true;
+        Some(Finding::PeerSilent {
+            silent: now.since(self.way_in),
+        })
+    }
+
+    pub(super) fn peer_silent_at(&self, path: &PathStats) -> Instant {
+        self.way_in + self.bound(path) + self.limits.peer_silence
+    }
+
+    /// Returns how long a direction may be unproven.
+    pub(super) fn bound(&self, path: &PathStats) -> Duration {
+        path.answer_bound() + self.limits.heartbeat
+    }
+
+    /// Returns the silence below which there is no verdict, whatever the path.
+    fn floor(&self, path: &PathStats) -> Duration {
+        path.answer_bound() + self.limits.heartbeat * self.limits.dead_after_misses.max(1)
+    }
+
+    fn misses(&self, since: Instant, path: &PathStats, now: Instant) -> u32 {
+        let first = since + self.bound(path);
+        if now < first {
+            return 0;
+        }
+        let more = micros(now.since(first)) / micros(self.limits.heartbeat).max(1);
+        u32::try_from(more).unwrap_or(u32::MAX).saturating_add(1)
+    }
+
+    fn required(&self, path: &PathStats) -> u32 {
+        required_unanswered(
+            path.round_trip_loss_ppm(),
+            self.limits.heartbeat,
+            self.limits.false_deaths_per_million_days,
+        )
+    }
+}
+
+/// A binding whose path answers probes while nothing arrives under its keys is dead after this.
+const DEAF: Duration = Duration::from_secs(1);
+/// How often a verdict is told while the silence lasts.
+const REPEAT: Duration = Duration::from_secs(1);
+/// How long a silent standby suspends the verdict.
+const SUSPENDED: Duration = Duration::from_millis(2_500);
