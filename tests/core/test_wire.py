@@ -211,7 +211,9 @@ def samples() -> dict[str, Payload]:
     policy = {f"field_number_{n:02}": 600_000 for n in range(12)}
     return {
         "HANDSHAKE_INIT": m.HandshakeInit(
-            client_version="0.1.0", policy=policy, predecessor=b"\x02" * 16
+            client_version="0.1.0",
+            candidate=Candidate(id=1, adapter="udp", interface="wlan0", endpoint="g:4789"),
+            policy=policy, predecessor=b"\x02" * 16
         ),
         "HANDSHAKE_ACK": HandshakeAck(
             client_name="laptop",

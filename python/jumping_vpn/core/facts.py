@@ -1,7 +1,8 @@
 """What the data plane reports to the core: one class per fact, in the order they were found.
 
-A fact is already proven by the time it exists: the packet behind it was opened with the key that the
-fact's name implies. Times are milliseconds of the process's monotonic clock unless a name says otherwise.
+A fact is already proven by the time it exists: the packet behind it was opened with the key that
+the fact's name implies. Times are milliseconds of the process's monotonic clock unless a name says
+otherwise.
 """
 
 from dataclasses import dataclass
@@ -24,9 +25,10 @@ class ReattachRequested:
     """A REATTACH_REQUEST whose proof of possession verified; the gateway's ladder decides.
 
     `token` names the opened request in the data plane until it is answered or forgotten.
-    `proven_by_epoch` is the epoch of the root that opened it. `source_verified` says that the source
-    address answered a probe challenge of this session within 60 s. `in_doubt` counts the client's
-    packets that were sent and not reported; `given_up` what its retention dropped since its last jump.
+    `proven_by_epoch` is the epoch of the root that opened it. `source_verified` says that the
+    source address answered a probe challenge of this session within 60 s. `in_doubt` counts the
+    client's packets that were sent and not reported; `given_up` what its retention dropped since
+    its last jump.
     """
 
     token: int

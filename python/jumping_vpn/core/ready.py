@@ -43,7 +43,7 @@ class SealBirth:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeriveJump:
-    """Gateway: `derive(token, epoch, owner)`, `lookup_ids(number, ids)`; answer all of `Derived`."""
+    """Gateway: `derive(token, epoch, owner)` and `lookup_ids(number, ids)`: all of `Derived`."""
 
     token: int
     number: "SessionNumber"
@@ -329,9 +329,10 @@ class Respond:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RepeatAnswer:
-    """Gateway: `repeat_answer(token)`; where it is no longer in memory, `forget(token)`."""
+    """Gateway: `repeat_answer(token)`; if it is not in memory, `respond(token, otherwise)`."""
 
     token: int
+    otherwise: "Envelope"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -403,9 +404,11 @@ class Ready:
     A `derive` stands alone: perform it, hand the answer to the role's `derived`, perform what that
     returns. `observe` are observations, not moves: append them to the outbox without waiting.
     `wake_at` is when the role's `wake` is due for this session (None: nothing is due; it replaces
-    the earlier one).
+    the earlier one). `read_again` stands alone too: read the session's record past any cache,
+    linearizably, and handle the same fact again.
     """
 
+    read_again: bool = False
     derive: Derive | None = None
     save: Save | Touch | Keep | None = None
     bind: tuple[Bind, ...] = ()

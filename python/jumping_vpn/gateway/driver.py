@@ -176,7 +176,11 @@ class GatewayDriver:
 
     async def _serve(self, number: SessionNumber, item: Item) -> None:
         for tries_left in reversed(range(RETRIES_MAX + 1)):
-            ready = self._derived(self._decide(number, item))
+            ready = self._decide(number, item)
+            if ready.read_again:
+                await self._read_again(number)
+                ready = self._decide(number, item)
+            ready = self._derived(ready)
             failure, created = await self._save(number, ready.save)
             if failure is SaveFailure.CONCURRENT_UPDATE and tries_left:
                 failure = await self._read_again(number)

@@ -65,7 +65,7 @@ class Orders:
                 self._plane.respond(order.token, encoded(order.message))
             case ready.RepeatAnswer():
                 if not self._plane.repeat_answer(order.token):
-                    self._plane.forget(order.token)
+                    self._plane.respond(order.token, encoded(order.otherwise))
             case ready.Forget():
                 self._plane.forget(order.token)
             case ready.Gone():

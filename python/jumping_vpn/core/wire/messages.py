@@ -85,7 +85,7 @@ class HandshakeRefusal(StrEnum):
 
 
 class Candidate(Struct, frozen=True, kw_only=True):
-    """The transport that a request asks to be bound to."""
+    """The transport that a message asks to be bound to."""
 
     id: Annotated[Count, Meta(description="The client's number for it, never reused.")]
     adapter: Annotated[Name, Meta(description="`udp`; `tcp`, `quic` and custom ones later.")]
@@ -111,6 +111,7 @@ class HandshakeInit(Struct, frozen=True, kw_only=True):
     """The client's first message under a new session's keys; it proves the handshake."""
 
     client_version: Annotated[Name, Meta(description="The client's software version.")]
+    candidate: Annotated[Candidate, Meta(description="The transport of the first binding.")]
     policy: Annotated[
         PolicyTerms,
         Meta(description="Requested policy: the fields that differ from the defaults."),
