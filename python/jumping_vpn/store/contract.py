@@ -246,6 +246,11 @@ class Store(Protocol):
         ...
 
     @property
+    def newest_seq(self) -> int:
+        """The number of the newest committed event; 0: there was none."""
+        ...
+
+    @property
     def observations_dropped(self) -> int:
         """How many observations found no room and were dropped since the start."""
         ...

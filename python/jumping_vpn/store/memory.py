@@ -134,6 +134,11 @@ class MemoryStore:
             self._add(events)
 
     @property
+    def newest_seq(self) -> int:
+        """The number of the newest committed event; 0: there was none."""
+        return self._newest_seq
+
+    @property
     def observations_dropped(self) -> int:
         """Nothing is dropped before it is numbered."""
         return 0

@@ -154,6 +154,11 @@ class SqliteStore:
         self._flush_within(LINGER_S)
 
     @property
+    def newest_seq(self) -> int:
+        """The number of the newest committed event; 0: there was none."""
+        return self._newest_seq
+
+    @property
     def observations_dropped(self) -> int:
         """How many observations found no room and were dropped since the start."""
         return self._dropped
