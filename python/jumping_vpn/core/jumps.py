@@ -138,7 +138,7 @@ def accept(
         detail=_handover(jump, derived, course, left),
         confirm_ms=confirm_wait(srtt_us=fact.srtt_us, timeouts=memory.confirm_timeouts),
     )
-    ensure(isinstance(outcome, Moved), f"the ladder admitted what the table refuses: {outcome}")
+    ensure(isinstance(outcome, Moved), "the ladder admitted what the table refuses: {}", outcome)
     course.record = replace(
         course.record,
         unconfirmed=Root(

@@ -2,6 +2,7 @@
 
 import ipaddress
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NewType
 
 from jumping_vpn.core.session.model import Transport
@@ -18,13 +19,7 @@ class Address:
 
     def __str__(self) -> str:
         """Return the redacted text."""
-        host = host_of(self.plain)
-        try:
-            address = ipaddress.ip_address(host)
-        except ValueError:
-            return "redacted"
-        length = 24 if address.version == 4 else 56
-        return str(ipaddress.ip_network((address, length), strict=False))
+        return _prefix(host_of(self.plain))
 
     def __repr__(self) -> str:
         """Return the redacted text, so that tracebacks and logs do not leak either."""
@@ -49,3 +44,13 @@ def show_transport(transport: Transport, *, reveal: bool) -> Shown:
         return Shown(str(transport))
     endpoint = Address(transport.endpoint)
     return Shown(f"{transport.adapter}/{transport.interface}/{endpoint}#{transport.id}")
+
+
+@lru_cache(maxsize=4096)
+def _prefix(host: str) -> str:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return "redacted"
+    length = 24 if address.version == 4 else 56
+    return str(ipaddress.ip_network((address, length), strict=False))

@@ -15,10 +15,13 @@ class InvariantBroken(AssertionError):
     """The program is wrong. Never caught, never stripped."""
 
 
-def ensure(holds: bool, broken: str) -> None:  # noqa: FBT001  it is the condition
-    """Raise InvariantBroken with the text `broken` unless the condition `holds`."""
+def ensure(holds: bool, broken: str, *about: object) -> None:  # noqa: FBT001  it is the condition
+    """Raise InvariantBroken with the text `broken` unless the condition `holds`.
+
+    The text is made from `about` only then: telling a whole session costs more than the check.
+    """
     if not holds:
-        raise InvariantBroken(broken)
+        raise InvariantBroken(broken.format(*about))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,4 +125,4 @@ def broken_by_move(before: Session, after: Session) -> tuple[Invariant, ...]:
 def check_move(before: Session, after: Session) -> None:
     """Raise InvariantBroken if a move breaks an invariant."""
     broken = broken_by_move(before, after)
-    ensure(not broken, f"{[each.name for each in broken]} by {before} -> {after}")
+    ensure(not broken, "{} by {} -> {}", [each.name for each in broken], before, after)

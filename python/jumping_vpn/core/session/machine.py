@@ -53,7 +53,7 @@ def advance(session: Session, given: Input, *, now: Millis) -> Outcome:
 
     after = _successor(session, row, given, now=now)
     reason = named_reason(given) or row.reasons[0]
-    ensure(reason in row.reasons, f"{reason} is no reason of {row}")
+    ensure(reason in row.reasons, "{} is no reason of {}", reason, row)
     is_new = after.epoch > session.epoch
     ensure(is_new or row.effect is not Effect.BIND, f"binding epoch {after.epoch} used before")
     check_move(session, after)
