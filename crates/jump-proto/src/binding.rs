@@ -268,15 +268,14 @@ impl Reassembly {
         count: u8,
         part: &[u8],
     ) -> Option<Vec<u8>> {
-        let at = match self.partial.iter().position(|each| each.counter == counter) {
-            Some(at) => at,
-            None => {
-                if self.partial.len() == Self::MAX {
-                    self.partial.remove(0);
-                }
-                self.partial.push(Partial { counter, parts: Default::default(), count });
-                self.partial.len() - 1
+        let at = if let Some(at) = self.partial.iter().position(|each| each.counter == counter) {
+            at
+        } else {
+            if self.partial.len() == Self::MAX {
+                self.partial.remove(0);
             }
+            self.partial.push(Partial { counter, parts: Default::default(), count });
+            self.partial.len() - 1
         };
         let partial = self.partial.get_mut(at)?;
         *partial.parts.get_mut(usize::from(index))? = Some(part.to_vec());

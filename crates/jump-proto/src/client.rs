@@ -446,7 +446,7 @@ impl Client {
     fn handle_gone(&mut self, packet: &SessionGone) -> Result<(), Discard> {
         let key = self.gone_key.as_ref().ok_or(Discard::Forged)?;
         let pending = self.pending.as_ref().ok_or(Discard::Stale)?;
-        let digest = pending.digest_of(&packet.ephemeral).ok_or(Discard::Stale)?;
+        let digest = pending.digest_of(packet.ephemeral).ok_or(Discard::Stale)?;
         token::verify(&token::gone_token(key, &digest), &packet.token)?;
         self.out.facts.push_back(Fact::SessionGone);
         Ok(())

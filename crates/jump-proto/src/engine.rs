@@ -4,6 +4,7 @@
 //! Both roles share the [`Tunnel`](crate::tunnel) half; what differs is who may move a session. The
 //! gateway obeys orders about many sessions, the client about one.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use core::net::{IpAddr, SocketAddr};
 
@@ -105,9 +106,9 @@ impl Counters {
 /// Either role.
 pub enum Engine {
     /// The authority's data plane.
-    Gateway(Gateway),
+    Gateway(Box<Gateway>),
     /// The data plane of the one session of a client.
-    Client(Client),
+    Client(Box<Client>),
 }
 
 impl Engine {

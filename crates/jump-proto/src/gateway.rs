@@ -6,6 +6,7 @@
 //! all moves anything, and what a stranger sends costs less here than it cost there.
 
 mod births;
+mod orders;
 mod probes;
 mod reattach;
 
@@ -22,12 +23,10 @@ use crate::fact::Fact;
 use crate::handshake::Ciphers;
 use crate::index::{Indexes, Owned, ReceiverIndex};
 use crate::inner;
-use crate::keys::{ClusterSecrets, Root, Secret32, Side, StaticKey};
+use crate::keys::{ClusterSecrets, Root, Secret32, StaticKey};
 use crate::limiter::{Bucket, Prefix, PrefixLimiter, Rate};
-use crate::limits::Limits;
-use crate::lookup::{Lookup, LookupKey};
+use crate::lookup::LookupKey;
 use crate::packet::{Bound, Packet, header};
-use crate::report::ControlKind;
 use crate::time::{Entropy, Instant};
 use crate::token;
 use crate::tunnel::{Inbound, Opened, Tunnel};
@@ -35,7 +34,7 @@ use crate::vault::{Vault, purpose};
 
 use births::Birth;
 use probes::AddressBook;
-use reattach::{Answer, Request};
+use reattach::{Answer, EarlyGate, Request};
 
 pub use reattach::{Derivation, DeriveReport, Derived};
 
@@ -79,6 +78,7 @@ struct Session {
     slots: Vec<(u32, ReceiverIndex)>,
     book: AddressBook,
     answers: Vec<Answer>,
+    early: Option<EarlyGate>,
     frozen: bool,
     wake_at: Option<Instant>,
 }
@@ -218,7 +218,7 @@ impl Gateway {
             Packet::Control(packet) => self.handle_control(from, packet, now, sink),
             Packet::HandshakeInit(packet) => self.handle_handshake(from, &packet, now, sink),
             Packet::ReattachRequest(packet) => self.handle_request(from, packet, now, sink),
-            Packet::EarlyData(packet) => self.handle_early(packet),
+            Packet::EarlyData(packet) => self.handle_early(packet, now, sink),
             Packet::Probe(packet) => self.handle_probe(from, packet, now, sink),
             _ => Err(Discard::UnknownType),
         }
@@ -305,6 +305,7 @@ impl Gateway {
         if let Some(next) = session.unconfirmed.take_if(|each| Some(each.epoch) == confirmed) {
             session.confirmed = next;
             session.answers.clear();
+            session.early = None;
         }
         self.release_slots(handle);
     }
@@ -510,182 +511,6 @@ impl Gateway {
         let token = self.next_token;
         self.next_token += 1;
         token
-    }
-}
-
-/// Orders about installed sessions.
-impl Gateway {
-    /// Holds a session that the store knows: no binding, and its window and counter are lost.
-    ///
-    /// # Errors
-    /// [`Discard::Forged`] if a sealed root does not open under this gateway's storage key.
-    pub fn install(
-        &mut self,
-        number: u64,
-        session_id: [u8; 16],
-        confirmed: (u64, &[u8]),
-        unconfirmed: Option<(u64, &[u8])>,
-        addresses: &[IpAddr],
-        limits: Limits,
-    ) -> Result<(), Discard> {
-        let open = |(epoch, sealed): (u64, &[u8])| {
-            let (cipher, root) = open_root(&self.vault, &session_id, epoch, sealed)?;
-            Ok::<_, Discard>((cipher, Generation { epoch, root }))
-        };
-        let (cipher, confirmed) = open(confirmed)?;
-        let unconfirmed = unconfirmed.map(open).transpose()?.map(|(_, generation)| generation);
-        let tunnel = Tunnel::resumed(number, session_id, Side::Gateway, limits);
-        self.place(tunnel, cipher, confirmed, unconfirmed, addresses);
-        Ok(())
-    }
-
-    fn place(
-        &mut self,
-        tunnel: Tunnel,
-        cipher: Cipher,
-        confirmed: Generation,
-        unconfirmed: Option<Generation>,
-        addresses: &[IpAddr],
-    ) -> usize {
-        let number = tunnel.number;
-        self.release(number);
-        let session = Box::new(Session {
-            tunnel,
-            confirmed,
-            unconfirmed,
-            addresses: addresses.to_vec(),
-            cipher,
-            slots: Vec::new(),
-            book: AddressBook::default(),
-            answers: Vec::new(),
-            frozen: false,
-            wake_at: None,
-        });
-        let handle = self.vacant.pop().unwrap_or(self.sessions.len());
-        if handle == self.sessions.len() {
-            self.sessions.push(Some(session));
-        } else if let Some(place) = self.sessions.get_mut(handle) {
-            *place = Some(session);
-        }
-        self.numbers.insert(number, handle);
-        for address in addresses {
-            self.routes.insert(*address, handle);
-        }
-        handle
-    }
-
-    /// Whether the session is installed.
-    pub fn holds(&self, number: u64) -> bool {
-        self.numbers.contains_key(&number)
-    }
-
-    /// Erases a session: keys, roots, retention and routes.
-    pub fn release(&mut self, number: u64) {
-        let Some(handle) = self.numbers.remove(&number) else {
-            return;
-        };
-        if let Some(session) = self.sessions.get_mut(handle).and_then(Option::take) {
-            for (slot, _) in &session.slots {
-                self.free(*slot);
-            }
-            if let Some(at) = session.wake_at {
-                self.timers.remove(&(at, handle));
-            }
-            for address in &session.addresses {
-                self.routes.remove(address);
-            }
-        }
-        let tokens: Vec<u64> = self
-            .requests
-            .iter()
-            .filter(|(_, each)| each.number == number)
-            .map(|(token, _)| *token)
-            .collect();
-        tokens.into_iter().for_each(|token| self.forget(token));
-        self.vacant.push(handle);
-    }
-
-    /// Revokes the session's slot: nothing of it is forwarded until it is installed again.
-    pub fn freeze(&mut self, number: u64) {
-        if let Some(session) = self.session(number) {
-            session.frozen = true;
-        }
-    }
-
-    /// Changes the numbers by which a session is kept.
-    pub fn set_limits(&mut self, number: u64, limits: Limits) {
-        if let Some(session) = self.session(number) {
-            session.tunnel.set_limits(limits);
-        }
-    }
-
-    /// Drops the binding `epoch` of a session; packets for it wait in retention from now on.
-    pub fn drop_binding(&mut self, number: u64, epoch: u64) {
-        let Some(&handle) = self.numbers.get(&number) else {
-            return;
-        };
-        if let Some(session) = self.session(number) {
-            session.tunnel.unbind(epoch);
-        }
-        self.settle(handle);
-    }
-
-    /// Sends a control message on the session's current binding; whether there is one.
-    pub fn send_message<S: Sink>(
-        &mut self,
-        number: u64,
-        message: &[u8],
-        now: Instant,
-        sink: &mut S,
-    ) -> bool {
-        self.send_control(number, ControlKind::Message, message, now, sink)
-    }
-
-    /// Sends HANDSHAKE_ACK with the key by which the client knows SESSION_GONE.
-    pub fn grant<S: Sink>(
-        &mut self,
-        number: u64,
-        message: &[u8],
-        now: Instant,
-        sink: &mut S,
-    ) -> bool {
-        let key = token::gone_key(&self.secrets.cluster.gone, number);
-        let body = [key.as_bytes().as_slice(), message].concat();
-        self.send_control(number, ControlKind::Grant, &body, now, sink)
-    }
-
-    fn send_control<S: Sink>(
-        &mut self,
-        number: u64,
-        kind: ControlKind,
-        body: &[u8],
-        now: Instant,
-        sink: &mut S,
-    ) -> bool {
-        let Some(&handle) = self.numbers.get(&number) else {
-            return false;
-        };
-        let Some(session) = self.sessions.get_mut(handle).and_then(Option::as_mut) else {
-            return false;
-        };
-        session.tunnel.send_message(kind, body, &mut Scope { now, sink, out: &mut self.out })
-    }
-
-    /// Fresh lookup ids of a session.
-    pub fn lookup_ids(
-        &self,
-        number: u64,
-        count: usize,
-        entropy: &mut dyn Entropy,
-    ) -> Vec<[u8; 16]> {
-        let mut serial = [0; 4];
-        (0..count)
-            .filter_map(|_| {
-                entropy.fill(&mut serial);
-                let serial = u32::from_be_bytes(serial);
-                self.lookup.seal(&Lookup { node: self.node, number, serial })
-            })
-            .collect()
     }
 }
 

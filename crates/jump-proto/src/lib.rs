@@ -33,6 +33,6 @@ pub mod time;
 pub mod token;
 mod tunnel;
 pub mod vault;
-mod watch;
 #[cfg(test)]
 mod vectors;
+mod watch;

@@ -105,10 +105,10 @@ impl Pending {
     }
 
     /// The digest of the request whose ephemeral key starts like this.
-    pub(super) fn digest_of(&self, start: &[u8; 8]) -> Option<[u8; 32]> {
+    pub(super) fn digest_of(&self, start: [u8; 8]) -> Option<[u8; 32]> {
         self.candidates
             .iter()
-            .find(|candidate| candidate.ephemeral.public().starts_with(start))
+            .find(|candidate| candidate.ephemeral.public().starts_with(&start))
             .map(|candidate| candidate.digest)
     }
 }

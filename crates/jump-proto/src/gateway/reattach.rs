@@ -4,11 +4,12 @@
 //! installing anything, so that the control plane can save it first; `bind` installs the binding as
 //! unconfirmed; `respond` seals the answer. Answers live in memory only and are never made twice.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::{Gateway, Generation, Holder, Session, seal_root};
-use crate::aead::{Cipher, Nonce, TAG};
+use crate::aead::{AeadKey, Cipher, Nonce, TAG};
 use crate::binding::{Binding, Parts};
 use crate::discard::Discard;
 use crate::engine::{Route, Scope, Sink};
@@ -52,7 +53,7 @@ enum Stage {
     /// Its session is not held here: the datagram waits for the store's answer.
     Wanted(Vec<u8>),
     /// It was opened.
-    Opened(Open),
+    Opened(Box<Open>),
 }
 
 /// What an opened request brought, and what was made for it.
@@ -216,7 +217,7 @@ impl Gateway {
         };
         let number = session.tunnel.number;
         self.out.facts.push_back(fact);
-        self.wait(number, digest, ephemeral, from, now, Stage::Opened(open));
+        self.wait(number, digest, ephemeral, from, now, Stage::Opened(Box::new(open)));
         Ok(())
     }
 
@@ -292,27 +293,45 @@ impl Gateway {
         sink.buffer(route, gone.len()).copy_from_slice(&gone);
     }
 
-    /// Holds early data for the request it follows; what comes before its request is sent again later.
-    pub(super) fn handle_early(&mut self, packet: EarlyData<'_>) -> Result<(), Discard> {
-        let number = self.lookup.open(&packet.lookup)?.number;
-        let session_id = self.session(number).ok_or(Discard::UnknownLookup)?.tunnel.session_id;
-        let (ephemeral, open) = self
-            .requests
-            .values_mut()
-            .filter(|request| request.number == number)
-            .filter_map(|request| Some((request.ephemeral, request.open_mut().ok()?)))
-            .find(|(_, open)| open.attempt == packet.attempt)
-            .ok_or(Discard::Stale)?;
-        if open.early.len() == EARLY_MAX || open.early_bytes + packet.sealed.len() > EARLY_BYTES_MAX
-        {
-            return Err(Discard::Overloaded);
+    /// Early data waits for the decision on the request it follows, or is delivered once that was accepted;
+    /// what comes before its request is sent again later.
+    pub(super) fn handle_early<S: Sink>(
+        &mut self,
+        packet: EarlyData<'_>,
+        now: Instant,
+        sink: &mut S,
+    ) -> Result<(), Discard> {
+        if now >= self.fence_until {
+            return Err(self.note_fence());
         }
-        let key = open.root.early_key(&session_id, packet.attempt, &ephemeral);
-        let counter = packet.counter;
-        let inner = key.open(Nonce::counter(counter), packet.header, packet.sealed)?;
-        open.early_bytes += inner.len();
-        open.early.push((counter, inner.to_vec()));
-        Ok(())
+        let number = self.lookup.open(&packet.lookup)?.number;
+        let Self { sessions, numbers, requests, out, .. } = self;
+        let session = numbers
+            .get(&number)
+            .and_then(|handle| sessions.get_mut(*handle)?.as_mut())
+            .ok_or(Discard::UnknownLookup)?;
+        let waiting = requests.values_mut().filter(|request| request.number == number);
+        let waiting = waiting
+            .filter_map(|request| Some((request.ephemeral, request.open_mut().ok()?)))
+            .find(|(_, open)| open.attempt == packet.attempt && open.accepted.is_none());
+        let (counter, attempt) = (packet.counter, packet.attempt);
+        let nonce = Nonce::counter(counter);
+        if let Some((ephemeral, open)) = waiting {
+            if open.early.len() == EARLY_MAX
+                || open.early_bytes + packet.sealed.len() > EARLY_BYTES_MAX
+            {
+                return Err(Discard::Overloaded);
+            }
+            let key = open.root.early_key(&session.tunnel.session_id, attempt, &ephemeral);
+            let inner = key.open(nonce, packet.header, packet.sealed)?;
+            open.early_bytes += inner.len();
+            open.early.push((counter, inner.to_vec()));
+            return Ok(());
+        }
+        let gate =
+            session.early.as_ref().filter(|gate| gate.attempt == attempt).ok_or(Discard::Stale)?;
+        let inner = gate.key.open(nonce, packet.header, packet.sealed)?;
+        session.deliver_early(counter, inner, &mut Scope { now, sink, out })
     }
 
     /// Takes the inputs of the next root out of the engine. Nothing is installed.
@@ -387,10 +406,13 @@ impl Gateway {
         let Self { requests, sessions, out, .. } = self;
         let request = requests.get_mut(&token).ok_or(Discard::Stale)?;
         let route = *request.routes.first().ok_or(Discard::Stale)?;
+        let ephemeral = request.ephemeral;
         let open = request.open_mut()?;
         let session = sessions.get_mut(handle).and_then(Option::as_mut).ok_or(Discard::Stale)?;
         session.slots.push((slot, index));
         session.answers.clear();
+        let key = open.root.early_key(&session.tunnel.session_id, open.attempt, &ephemeral);
+        session.early = Some(EarlyGate { attempt: open.attempt, key });
         install(session, open, index, reset_key, route, keep_previous, now)?;
         let mut scope = Scope { now, sink, out };
         for (counter, inner) in open.early.drain(..) {
@@ -485,7 +507,26 @@ impl Gateway {
     }
 }
 
+/// What opens early data that arrives after its request was accepted.
+pub(super) struct EarlyGate {
+    attempt: u64,
+    key: AeadKey,
+}
+
 impl Session {
+    fn deliver_early<S: Sink>(
+        &mut self,
+        counter: u64,
+        inner: &[u8],
+        scope: &mut Scope<'_, S>,
+    ) -> Result<(), Discard> {
+        let parsed = crate::inner::parse(inner).ok_or(Discard::InnerMalformed)?;
+        if !self.addresses.contains(&parsed.source) {
+            return Err(Discard::InnerSource);
+        }
+        self.tunnel.receive_early(counter, inner, scope)
+    }
+
     fn remember(&mut self, answer: Answer) {
         if self.answers.len() == ANSWERS_MAX {
             self.answers.remove(0);

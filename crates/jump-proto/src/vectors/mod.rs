@@ -15,10 +15,7 @@ use core::fmt::Write;
 
 use crate::time::Entropy;
 
-const FILE: &str = concat!(
-    env!("CARGO_MANIFEST_DIR"),
-    "/../../docs/reference/vectors.json"
-);
+const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/vectors.json");
 const ABOUT: &str = "Strings are bytes in hexadecimal, numbers are integers. What each input means \
     is in docs/control-plane-protocol.md.";
 
@@ -61,11 +58,7 @@ enum Value {
 }
 
 fn vector(name: &'static str, inputs: &[(&'static str, Value)], output: &[u8]) -> Vector {
-    Vector {
-        name,
-        inputs: inputs.to_vec(),
-        output: output.to_vec(),
-    }
+    Vector { name, inputs: inputs.to_vec(), output: output.to_vec() }
 }
 
 fn bytes(bytes: &[u8]) -> Value {
@@ -106,10 +99,7 @@ fn render(vectors: &[Vector]) -> String {
 }
 
 fn render_one(vector: &Vector) -> String {
-    let mut text = format!(
-        "    {{\n      \"name\": \"{}\",\n      \"inputs\": {{\n",
-        vector.name
-    );
+    let mut text = format!("    {{\n      \"name\": \"{}\",\n      \"inputs\": {{\n", vector.name);
     let inputs: Vec<String> = vector
         .inputs
         .iter()

@@ -31,15 +31,9 @@ fn handshake() -> Vec<Vector> {
     let reset_key = secret(0x55);
     let id = 0x0a0b_0c0d_u32;
     let mut entropy = Script::new(&[&id.to_be_bytes(), &client_ephemeral]);
-    let initiator = Initiator::new(
-        &client,
-        gateway.public(),
-        None,
-        client_index,
-        Ciphers::ALL,
-        &mut entropy,
-    )
-    .expect("a sound key");
+    let initiator =
+        Initiator::new(&client, gateway.public(), None, client_index, Ciphers::ALL, &mut entropy)
+            .expect("a sound key");
     let init = HandshakeInit::parse(initiator.packet()).expect("well formed");
     let mut entropy = Script::new(&[&gateway_ephemeral]);
     let responder = Responder::read(&gateway, &init, &mut entropy).expect("genuine");
@@ -81,11 +75,7 @@ fn handshake() -> Vec<Vector> {
     vec![
         vector("HANDSHAKE_INIT", &asked, initiator.packet()),
         vector("HANDSHAKE_RESPONSE", &answered, &response),
-        vector(
-            "session id of that handshake",
-            &answered,
-            &established.session_id,
-        ),
+        vector("session id of that handshake", &answered, &established.session_id),
         vector("RETRY", &retried, &retry),
     ]
 }
@@ -112,20 +102,8 @@ fn bound() -> Vec<Vector> {
     let part = header::data_fragment(index(2), counter, 1, 2);
     let message = header::control(index(2), 1);
     vec![
-        sealed(
-            "DATA",
-            Cipher::Aes256Gcm,
-            Nonce::counter(counter),
-            &data,
-            &inner,
-        ),
-        sealed(
-            "DATA, ChaCha20",
-            Cipher::ChaCha20Poly1305,
-            Nonce::counter(counter),
-            &data,
-            &inner,
-        ),
+        sealed("DATA", Cipher::Aes256Gcm, Nonce::counter(counter), &data, &inner),
+        sealed("DATA, ChaCha20", Cipher::ChaCha20Poly1305, Nonce::counter(counter), &data, &inner),
         sealed(
             "CONTROL with PATH_REPORT",
             Cipher::Aes256Gcm,
@@ -133,13 +111,7 @@ fn bound() -> Vec<Vector> {
             &message,
             &control,
         ),
-        sealed(
-            "DATA_FRAGMENT",
-            Cipher::Aes256Gcm,
-            Nonce::fragment(1, counter),
-            &part,
-            &inner,
-        ),
+        sealed("DATA_FRAGMENT", Cipher::Aes256Gcm, Nonce::fragment(1, counter), &part, &inner),
     ]
 }
 
@@ -168,27 +140,13 @@ fn jump() -> Vec<Vector> {
     whole.extend_from_slice(&[0; 16]);
     let refused = header::reattach_response(index(1), &counting(0x61));
     vec![
-        vector(
-            "REATTACH_REQUEST",
-            &and(&given, "plain", bytes(&asked)),
-            &whole,
-        ),
+        vector("REATTACH_REQUEST", &and(&given, "plain", bytes(&asked)), &whole),
         vector(
             "EARLY_DATA",
-            &and(
-                &and(&given, "counter", number(77u64)),
-                "plain",
-                bytes(&inner),
-            ),
+            &and(&and(&given, "counter", number(77u64)), "plain", bytes(&inner)),
             &seal(&early_key, Nonce::counter(77), &early, &inner),
         ),
-        sealed(
-            "REATTACH_RESPONSE",
-            Cipher::Aes256Gcm,
-            Nonce::zero(),
-            &response,
-            &answered,
-        ),
+        sealed("REATTACH_RESPONSE", Cipher::Aes256Gcm, Nonce::zero(), &response, &answered),
         sealed(
             "REATTACH_RESPONSE, refused",
             Cipher::Aes256Gcm,
@@ -201,22 +159,10 @@ fn jump() -> Vec<Vector> {
 
 fn probes() -> Vec<Vector> {
     let (salt, ack_salt) = (counting(0xa0), counting(0xb0));
-    let probe = ProbeBody {
-        id: 1,
-        sent_us: 2,
-        challenge: 3,
-        wanted_size: 128,
-    };
-    let ack = ProbeAckBody {
-        id: 1,
-        sent_us: 2,
-        challenge: 4,
-    };
+    let probe = ProbeBody { id: 1, sent_us: 2, challenge: 3, wanted_size: 128 };
+    let ack = ProbeAckBody { id: 1, sent_us: 2, challenge: 4 };
     let mut padded = probe.encode().to_vec();
-    padded.resize(
-        usize::from(probe.wanted_size) - crate::packet::PROBE_HEADER - TAG,
-        0,
-    );
+    padded.resize(usize::from(probe.wanted_size) - crate::packet::PROBE_HEADER - TAG, 0);
     let given = [
         ("root", bytes(root().secret().as_bytes())),
         ("session_id", bytes(&SESSION_ID)),
@@ -228,26 +174,12 @@ fn probes() -> Vec<Vector> {
         vector(
             "PROBE",
             &and(&given, "plain", bytes(&padded)),
-            &seal(
-                &probe_key,
-                Nonce::zero(),
-                &header::probe(&LOOKUP, &salt),
-                &padded,
-            ),
+            &seal(&probe_key, Nonce::zero(), &header::probe(&LOOKUP, &salt), &padded),
         ),
         vector(
             "PROBE_ACK",
-            &and(
-                &and(&given, "ack_salt", bytes(&ack_salt)),
-                "plain",
-                bytes(&ack.encode()),
-            ),
-            &seal(
-                &ack_key,
-                Nonce::zero(),
-                &header::probe_ack(&salt, &ack_salt),
-                &ack.encode(),
-            ),
+            &and(&and(&given, "ack_salt", bytes(&ack_salt)), "plain", bytes(&ack.encode())),
+            &seal(&ack_key, Nonce::zero(), &header::probe_ack(&salt, &ack_salt), &ack.encode()),
         ),
     ]
 }
@@ -262,10 +194,7 @@ fn hints() -> Vec<Vector> {
         ),
         vector(
             "SESSION_GONE",
-            &[
-                ("client_ephemeral", bytes(&ephemeral)),
-                ("token", bytes(&token)),
-            ],
+            &[("client_ephemeral", bytes(&ephemeral)), ("token", bytes(&token))],
             &header::session_gone(&ephemeral, &token),
         ),
     ]
@@ -299,16 +228,7 @@ fn accepted_block() -> AcceptedBlock {
 }
 
 fn report() -> ReceiveReport {
-    let missing = vec![
-        Missing {
-            first: 995,
-            last: 998,
-        },
-        Missing {
-            first: 900,
-            last: 900,
-        },
-    ];
+    let missing = vec![Missing { first: 995, last: 998 }, Missing { first: 900, last: 900 }];
     ReceiveReport::new(1000, missing).expect("in order")
 }
 
@@ -325,11 +245,7 @@ fn sealed(name: &'static str, cipher: Cipher, nonce: Nonce, header: &[u8], plain
         ("header", bytes(header)),
         ("plain", bytes(plain)),
     ];
-    vector(
-        name,
-        &inputs,
-        &seal(&AeadKey::new(cipher, &secret), nonce, header, plain),
-    )
+    vector(name, &inputs, &seal(&AeadKey::new(cipher, &secret), nonce, header, plain))
 }
 
 fn seal(key: &AeadKey, nonce: Nonce, header: &[u8], plain: &[u8]) -> Vec<u8> {

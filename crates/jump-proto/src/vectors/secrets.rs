@@ -23,26 +23,14 @@ pub(super) fn secret(first: u8) -> Secret32 {
 }
 
 pub(super) fn vectors() -> Vec<Vector> {
-    [
-        handshake_keys(),
-        jump_keys(),
-        root_keys(),
-        shared_secrets(),
-        tokens(),
-        ids(),
-    ]
-    .concat()
+    [handshake_keys(), jump_keys(), root_keys(), shared_secrets(), tokens(), ids()].concat()
 }
 
 fn handshake_keys() -> Vec<Vector> {
     let (hash, split) = (counting::<32>(0x20), counting::<64>(0x40));
     let jump = Jump::from_handshake(&hash, &split);
     let session_id = jump.session_id();
-    let context = Context {
-        session_id,
-        epoch: 1,
-        owner: 7,
-    };
+    let context = Context { session_id, epoch: 1, owner: 7 };
     let given = [("noise_hash", bytes(&hash)), ("noise_split", bytes(&split))];
     let mut vectors = alloc::vec![vector("handshake: session id", &given, &session_id)];
     vectors.extend(binding_secrets(
@@ -63,11 +51,7 @@ fn handshake_keys() -> Vec<Vector> {
 fn jump_keys() -> Vec<Vector> {
     let (dh, digest, responder) = (secret(0x20), counting(0x40), counting(0x60));
     let jump = root().jump(&dh, &digest, &responder);
-    let context = Context {
-        session_id: SESSION_ID,
-        epoch: 5,
-        owner: 7,
-    };
+    let context = Context { session_id: SESSION_ID, epoch: 5, owner: 7 };
     let given = [
         ("root", bytes(root().secret().as_bytes())),
         ("dh", bytes(dh.as_bytes())),
@@ -86,14 +70,8 @@ fn jump_keys() -> Vec<Vector> {
             ("jump: control g2c", label::CONTROL_G2C),
         ],
     );
-    let inputs = [
-        &given[..],
-        &[
-            ("session_id", bytes(&SESSION_ID)),
-            ("attempt", number(9u64)),
-        ],
-    ]
-    .concat();
+    let inputs =
+        [&given[..], &[("session_id", bytes(&SESSION_ID)), ("attempt", number(9u64))]].concat();
     let response = jump.response_secret(&SESSION_ID, 9);
     vectors.push(vector("jump: response", &inputs, response.as_bytes()));
     vectors
@@ -111,54 +89,32 @@ fn binding_secrets(
         ("owner", number(context.owner)),
     ];
     let inputs = [given, &bound].concat();
-    let one = |(name, label)| {
-        vector(
-            name,
-            &inputs,
-            jump.binding_secret(label, context).as_bytes(),
-        )
-    };
+    let one = |(name, label)| vector(name, &inputs, jump.binding_secret(label, context).as_bytes());
     labels.into_iter().map(one).collect()
 }
 
 fn root_keys() -> Vec<Vector> {
     let (ephemeral, salt, ack_salt) = (counting(0x80), counting::<16>(0xa0), counting::<16>(0xb0));
-    let given = [
-        ("root", bytes(root().secret().as_bytes())),
-        ("session_id", bytes(&SESSION_ID)),
-    ];
-    let attempt = [
-        &given[..],
-        &[
-            ("attempt", number(9u64)),
-            ("client_ephemeral", bytes(&ephemeral)),
-        ],
-    ]
-    .concat();
+    let given = [("root", bytes(root().secret().as_bytes())), ("session_id", bytes(&SESSION_ID))];
+    let attempt =
+        [&given[..], &[("attempt", number(9u64)), ("client_ephemeral", bytes(&ephemeral))]]
+            .concat();
     let probe = [&given[..], &[("salt", bytes(&salt))]].concat();
     let ack = [&probe[..], &[("ack_salt", bytes(&ack_salt))]].concat();
     let of_attempt = |label| root().attempt_secret(label, &SESSION_ID, 9, &ephemeral);
     let salts = [salt, ack_salt].concat();
     alloc::vec![
-        vector(
-            "request key",
-            &attempt,
-            of_attempt(label::REQUEST).as_bytes()
-        ),
+        vector("request key", &attempt, of_attempt(label::REQUEST).as_bytes()),
         vector("early key", &attempt, of_attempt(label::EARLY).as_bytes()),
         vector(
             "probe key",
             &probe,
-            root()
-                .salted_secret(label::PROBE, &SESSION_ID, &salt)
-                .as_bytes(),
+            root().salted_secret(label::PROBE, &SESSION_ID, &salt).as_bytes(),
         ),
         vector(
             "probe ack key",
             &ack,
-            root()
-                .salted_secret(label::PROBE_ACK, &SESSION_ID, &salts)
-                .as_bytes(),
+            root().salted_secret(label::PROBE_ACK, &SESSION_ID, &salts).as_bytes(),
         ),
     ]
 }
@@ -174,20 +130,13 @@ fn shared_secrets() -> Vec<Vector> {
         vector("cluster: lookup", &given, cluster.lookup.as_bytes()),
         vector("cluster: gone", &given, cluster.gone.as_bytes()),
         vector("client: public key", &private, client.public()),
-        vector(
-            "client: storage",
-            &private,
-            client.client_storage_key().as_bytes()
-        ),
+        vector("client: storage", &private, client.client_storage_key().as_bytes()),
     ]
 }
 
 fn tokens() -> Vec<Vector> {
     let node = secret(0x70);
-    let index = Indexes::new(&node, 2, 16)
-        .allocate()
-        .expect("an empty table")
-        .1;
+    let index = Indexes::new(&node, 2, 16).allocate().expect("an empty table").1;
     let trigger = counting::<60>(0);
     let reset = reset_key(&node, index);
     let token = reset_token(&reset, &trigger).expect("long enough");
@@ -201,52 +150,34 @@ fn tokens() -> Vec<Vector> {
     alloc::vec![
         vector(
             "reset key",
-            &[
-                ("node_secret", bytes(node.as_bytes())),
-                ("index", number(index.get()))
-            ],
+            &[("node_secret", bytes(node.as_bytes())), ("index", number(index.get()))],
             reset.as_bytes(),
         ),
         vector(
             "reset token",
-            &[
-                ("reset_key", bytes(reset.as_bytes())),
-                ("trigger", bytes(&trigger))
-            ],
+            &[("reset_key", bytes(reset.as_bytes())), ("trigger", bytes(&trigger))],
             &token,
         ),
         vector(
             "gone key",
-            &[
-                ("gone_secret", bytes(gone_secret.as_bytes())),
-                ("number", number(11u64))
-            ],
+            &[("gone_secret", bytes(gone_secret.as_bytes())), ("number", number(11u64))],
             gone.as_bytes(),
         ),
         vector(
             "gone token",
-            &[
-                ("gone_key", bytes(gone.as_bytes())),
-                ("request_digest", bytes(&digest))
-            ],
+            &[("gone_key", bytes(gone.as_bytes())), ("request_digest", bytes(&digest))],
             &gone_token(&gone, &digest),
         ),
         vector(
             "mac1",
-            &[
-                ("gateway_public", bytes(&public)),
-                ("before", bytes(&trigger))
-            ],
+            &[("gateway_public", bytes(&public)), ("before", bytes(&trigger))],
             &Greeter::new(&public).mac1(&trigger),
         ),
         vector(
             "cookie",
             &[
                 ("jar_secret", bytes(jar_secret.as_bytes())),
-                (
-                    "address",
-                    bytes(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 192, 0, 2, 1])
-                ),
+                ("address", bytes(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 192, 0, 2, 1])),
                 ("port", number(source.port())),
                 ("now_us", number(300_000_000u64)),
             ],
@@ -257,14 +188,8 @@ fn tokens() -> Vec<Vector> {
 
 fn ids() -> Vec<Vector> {
     let (lookup_secret, node) = (secret(0x30), secret(0x70));
-    let lookup = Lookup {
-        node: 7,
-        number: 11,
-        serial: 0x0102_0304,
-    };
-    let id = LookupKey::new(&lookup_secret)
-        .seal(&lookup)
-        .expect("the number fits");
+    let lookup = Lookup { node: 7, number: 11, serial: 0x0102_0304 };
+    let id = LookupKey::new(&lookup_secret).seal(&lookup).expect("the number fits");
     let mut indexes = Indexes::new(&node, 2, 1);
     let (slot, _) = indexes.allocate().expect("an empty table");
     indexes.release(slot);

@@ -1,0 +1,253 @@
+//! Sessions that lose their paths, on a table with virtual time.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so")]
+#![allow(missing_docs, unreachable_pub, reason = "a test crate has no users")]
+
+mod world;
+
+use std::time::Duration;
+
+use jump_proto::fact::Fact;
+use world::{End, World, client, gateway};
+
+const fn ms(count: u64) -> Duration {
+    Duration::from_millis(count)
+}
+
+fn assert_lossless(world: &World, end: u64) {
+    assert_eq!(world.missing_and_doubled(end), (vec![], vec![]));
+}
+
+fn silence(world: &mut World) -> (Duration, u64, u64) {
+    let since = world.now;
+    let mut number = 10_000;
+    while !world.saw(End::Client, |fact| matches!(fact, Fact::BindingSilent { .. })) {
+        number = world.chatter(number, ms(5));
+        assert!(world.now.since(since) < Duration::from_secs(5), "the death goes unnoticed");
+    }
+    (world.now.since(since), 10_000, number)
+}
+
+#[test]
+fn a_handshake_ends_in_a_session_that_carries_packets_both_ways() {
+    let mut world = World::attached(1);
+
+    let end = world.chatter(0, ms(500));
+    world.run(ms(50));
+
+    assert_lossless(&world, end);
+}
+
+#[test]
+fn a_planned_jump_loses_nothing_and_leaves_no_gap_longer_than_a_round_trip() {
+    let mut world = World::attached(2);
+    let middle = world.chatter(0, ms(300));
+
+    world.request(2, false);
+    let end = world.chatter(middle, ms(300));
+    world.run(ms(50));
+
+    assert_eq!(world.active, 2);
+    assert_lossless(&world, end);
+    assert!(
+        world.saw(End::Gateway, |fact| matches!(fact, Fact::BindingConfirmed { epoch: 2, .. }))
+    );
+    assert!(world.saw(End::Client, |fact| matches!(fact, Fact::BindingConfirmed { epoch: 2, .. })));
+}
+
+#[test]
+fn a_silent_death_is_noticed_within_its_bound_and_nothing_is_lost_or_doubled() {
+    let mut world = World::attached(3);
+    let start = world.chatter(0, Duration::from_secs(2));
+    world.paths.get_mut(&1).unwrap().up = false;
+    world.paths.get_mut(&1).unwrap().down = false;
+
+    let (noticed, first, next) = silence(&mut world);
+    world.act(End::Client, |engine, _, _| client(engine).drop_binding(1));
+    world.act(End::Gateway, |engine, _, _| gateway(engine).drop_binding(world::NUMBER, 1));
+    world.request(2, true);
+    let end = world.chatter(next, ms(300));
+    world.run(ms(100));
+
+    assert!(noticed <= ms(3 * 25 + 2 * 4 + 15), "noticed after {noticed:?}");
+    assert_lossless(&world, start);
+    let (missing, doubled) = world.missing_and_doubled(end);
+    assert_eq!(doubled, Vec::<u64>::new());
+    assert_eq!(missing.into_iter().filter(|number| *number >= first).count(), 0);
+}
+
+#[test]
+fn a_hole_towards_the_client_alone_is_a_dead_path_as_well() {
+    let mut world = World::attached(4);
+    world.chatter(0, Duration::from_secs(2));
+    world.paths.get_mut(&1).unwrap().down = false;
+
+    let (noticed, ..) = silence(&mut world);
+
+    assert!(noticed <= ms(3 * 25 + 2 * 4 + 15), "noticed after {noticed:?}");
+}
+
+#[test]
+fn early_data_arrives_with_the_request_and_only_once() {
+    let mut world = World::attached(5);
+    let start = world.chatter(0, ms(300));
+    world.act(End::Client, |engine, _, _| client(engine).drop_binding(1));
+    world.act(End::Gateway, |engine, _, _| gateway(engine).drop_binding(world::NUMBER, 1));
+    for number in 0..10 {
+        world.send(End::Client, start + 2 * number);
+    }
+    world.run(ms(1));
+    let asked = world.now;
+
+    world.request(2, true);
+    world.run(ms(5));
+    let early = world.delivered.get(&start).map(|times| times[0].1.since(asked));
+    world.run(ms(100));
+
+    assert_eq!(early, Some(ms(5)), "one way, not a round trip and a half");
+    let (_, doubled) = world.missing_and_doubled(start + 20);
+    assert_eq!(doubled, Vec::<u64>::new());
+}
+
+#[test]
+fn a_restarted_gateway_hints_and_the_session_goes_on_without_a_handshake() {
+    let mut world = World::attached(6);
+    let start = world.chatter(0, ms(500));
+    world.run(ms(100));
+
+    world.restart_gateway();
+    world.run(ms(100));
+    let hinted = world.saw(End::Client, |fact| matches!(fact, Fact::ResetHinted { epoch: 1 }));
+    world.act(End::Client, |engine, _, _| client(engine).drop_binding(1));
+    world.request(1, false);
+    world.run(ms(100));
+    let end = world.chatter(start, ms(300));
+    world.run(ms(50));
+
+    assert!(hinted);
+    assert_lossless(&world, end);
+}
+
+#[test]
+fn a_lost_acknowledgement_is_answered_again_by_a_newer_attempt() {
+    let mut world = World::attached(7);
+    let start = world.chatter(0, ms(300));
+    world.act(End::Client, |engine, _, _| client(engine).drop_binding(1));
+    world.act(End::Gateway, |engine, _, _| gateway(engine).drop_binding(world::NUMBER, 1));
+    world.paths.get_mut(&2).unwrap().down = false;
+    world.request(2, true);
+    world.run(ms(50));
+    world.paths.get_mut(&2).unwrap().down = true;
+
+    world.request(2, true);
+    world.run(ms(50));
+    let end = world.chatter(start, ms(300));
+    world.run(ms(100));
+
+    assert_lossless(&world, end);
+}
+
+#[test]
+fn data_from_another_address_is_delivered_once_and_moves_nothing() {
+    let mut world = World::attached(8);
+    let start = world.chatter(0, ms(300));
+    world.paths.get_mut(&1).unwrap().seen_as = "198.51.100.1:50000".parse().unwrap();
+
+    world.send(End::Client, start);
+    world.run(ms(20));
+
+    assert_eq!(world.delivered[&start].len(), 1);
+    assert!(world.saw(End::Gateway, |fact| matches!(fact, Fact::AddressMoved { epoch: 1, .. })));
+    assert!(world.saw(End::Client, |fact| matches!(fact, Fact::AddressMoved { epoch: 1, .. })));
+}
+
+#[test]
+fn whatever_was_captured_changes_nothing_when_it_is_replayed() {
+    let mut world = World::attached(9);
+    let middle = world.chatter(0, ms(200));
+    world.request(2, false);
+    let end = world.chatter(middle, ms(200));
+    world.run(ms(50));
+    world.automatic = false;
+    let captured = std::mem::take(&mut world.captured);
+    let facts = world.facts.len();
+
+    for bytes in &captured {
+        world.inject("192.0.2.66:6666".parse().unwrap(), bytes);
+    }
+
+    assert_lossless(&world, end);
+    let moved = |fact: &Fact| {
+        matches!(
+            fact,
+            Fact::BindingConfirmed { .. }
+                | Fact::AddressMoved { .. }
+                | Fact::MessageReceived { .. }
+        )
+    };
+    assert!(!world.facts[facts..].iter().any(|(_, fact)| moved(fact)));
+}
+
+#[test]
+fn random_and_damaged_packets_reach_no_one() {
+    let mut world = World::attached(10);
+    world.chatter(0, ms(200));
+    let captured = std::mem::take(&mut world.captured);
+    let mut chance = world::Chance(99);
+    let before = world.facts.len();
+
+    for bytes in &captured {
+        let mut damaged = bytes.clone();
+        let at = chance.next() as usize % damaged.len();
+        damaged[at] ^= 1 << (chance.next() % 8);
+        world.inject("192.0.2.66:6666".parse().unwrap(), &damaged);
+        world.inject("192.0.2.66:6666".parse().unwrap(), &bytes[..at]);
+    }
+
+    assert!(!world.facts[before..].iter().any(|(_, fact)| {
+        !matches!(fact, Fact::ForgeriesCounted { .. } | Fact::PathSampled { .. })
+    }));
+    world.run(ms(500));
+    let end = world.chatter(100_000, ms(100));
+    world.run(ms(50));
+    assert!((100_000..end).all(|number| world.delivered[&number].len() == 1));
+}
+
+#[test]
+fn a_client_that_restarts_from_its_sealed_root_goes_on() {
+    let mut world = World::attached(11);
+    let start = world.chatter(0, ms(300));
+    world.run(ms(100));
+    let (epoch, sealed) = world.client_sealed.clone();
+    let session_id = world.session_id;
+
+    world.act(End::Client, |engine, _, _| {
+        let client = client(engine);
+        client.erase();
+        client.restore(session_id, epoch, &sealed, jump_proto::limits::Limits::default()).unwrap();
+    });
+    world.request(2, false);
+    world.run(ms(100));
+    let end = world.chatter(start, ms(300));
+    world.run(ms(50));
+
+    assert_lossless(&world, end);
+}
+
+#[test]
+fn a_sealed_root_of_another_epoch_is_refused() {
+    let mut world = World::attached(12);
+    let (epoch, sealed) = world.client_sealed.clone();
+    let session_id = world.session_id;
+
+    let refused = world.act(End::Client, |engine, _, _| {
+        client(engine).restore(
+            session_id,
+            epoch + 1,
+            &sealed,
+            jump_proto::limits::Limits::default(),
+        )
+    });
+
+    assert_eq!(refused, Err(jump_proto::discard::Discard::Forged));
+}
