@@ -85,10 +85,7 @@ pub struct AeadKey {
 impl AeadKey {
     /// Expands `key` for `cipher`.
     pub fn new(cipher: Cipher, key: &Secret32) -> Self {
-        Self {
-            cipher,
-            key: expand(cipher, key.as_bytes()),
-        }
+        Self { cipher, key: expand(cipher, key.as_bytes()) }
     }
 
     /// Seals all but the last [`TAG`] bytes of `buffer` in place and puts the tag there.
@@ -135,10 +132,7 @@ impl Drop for AeadKey {
 
 impl core::fmt::Debug for AeadKey {
     fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        formatter
-            .debug_struct("AeadKey")
-            .field("cipher", &self.cipher)
-            .finish_non_exhaustive()
+        formatter.debug_struct("AeadKey").field("cipher", &self.cipher).finish_non_exhaustive()
     }
 }
 

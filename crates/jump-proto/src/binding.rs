@@ -190,7 +190,7 @@ impl Binding {
         let Bound { counter, header, sealed, .. } = packet;
         let plain = self.keys.control_receive.open(Nonce::counter(counter), header, sealed)?;
         // Control counters start at zero, those of a window at one.
-        self.control_window.accept(counter + 1)?;
+        self.control_window.accept(counter.checked_add(1).ok_or(Discard::Stale)?)?;
         ControlKind::split(plain)
     }
 

@@ -47,9 +47,7 @@ impl CookieJar {
     pub fn check(&self, cookie: &Cookie, source: SocketAddr, now: Instant) -> bool {
         let newest = period(now);
         let current = self.in_period(source, newest).ct_eq(cookie);
-        let previous = self
-            .in_period(source, newest.saturating_sub(1))
-            .ct_eq(cookie);
+        let previous = self.in_period(source, newest.saturating_sub(1)).ct_eq(cookie);
         (current | previous).into()
     }
 
@@ -106,17 +104,14 @@ impl Greeter {
         let mut nonce = [0; 12];
         entropy.fill(&mut nonce);
         let mut sealed: [u8; SEALED_COOKIE] = join(&[cookie, &[0; MAC]]);
-        self.retry
-            .seal(Nonce::random(nonce), request_digest, &mut sealed);
+        self.retry.seal(Nonce::random(nonce), request_digest, &mut sealed);
         header::retry(&nonce, &sealed)
     }
 
     /// Returns the cookie of a RETRY, if it answers the request with this digest.
     pub fn open_retry(&self, retry: &Retry, request_digest: &[u8; 32]) -> Result<Cookie, Discard> {
         let mut sealed = retry.sealed;
-        let opened = self
-            .retry
-            .open(Nonce::random(retry.nonce), request_digest, &mut sealed)?;
+        let opened = self.retry.open(Nonce::random(retry.nonce), request_digest, &mut sealed)?;
         Cookie::try_from(&*opened).map_err(|_| Discard::Malformed)
     }
 }

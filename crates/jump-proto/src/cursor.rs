@@ -14,10 +14,7 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], Discard> {
-        let (field, rest) = self
-            .rest
-            .split_first_chunk::<N>()
-            .ok_or(Discard::Truncated)?;
+        let (field, rest) = self.rest.split_first_chunk::<N>().ok_or(Discard::Truncated)?;
         self.rest = rest;
         Ok(*field)
     }
@@ -35,8 +32,7 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn u48(&mut self) -> Result<u64, Discard> {
-        self.array()
-            .map(|[a, b, c, d, e, f]: [u8; 6]| u64::from_be_bytes([0, 0, a, b, c, d, e, f]))
+        self.array().map(|[a, b, c, d, e, f]: [u8; 6]| u64::from_be_bytes([0, 0, a, b, c, d, e, f]))
     }
 
     pub(crate) fn u64(&mut self) -> Result<u64, Discard> {

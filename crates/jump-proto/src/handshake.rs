@@ -109,19 +109,12 @@ impl Initiator {
 
         let payload: [u8; 8] = join(&[&index.to_bytes(), &[offered.0]]);
         let mut message = [0; NOISE_INIT];
-        let length = noise
-            .write_message(&payload, &mut message)
-            .map_err(|_| Discard::WeakKey)?;
+        let length = noise.write_message(&payload, &mut message).map_err(|_| Discard::WeakKey)?;
         debug_assert_eq!(length, NOISE_INIT);
         let before: [u8; HANDSHAKE_HEADER + NOISE_INIT] = join(&[&start, &message]);
         let mac1 = Greeter::new(gateway_public).mac1(&before);
         let packet = join(&[&before, &mac1, &[0; COOKIE]]);
-        Ok(Self {
-            noise,
-            id,
-            offered,
-            packet,
-        })
+        Ok(Self { noise, id, offered, packet })
     }
 
     /// Takes the cookie of a RETRY that answers this handshake; then send the packet again.
@@ -138,10 +131,8 @@ impl Initiator {
             return Err(Discard::Forged);
         }
         let mut payload = Zeroizing::new([0; NOISE_RESPONSE]);
-        let length = self
-            .noise
-            .read_message(response.noise, &mut *payload)
-            .map_err(|_| Discard::Forged)?;
+        let length =
+            self.noise.read_message(response.noise, &mut *payload).map_err(|_| Discard::Forged)?;
 
         let mut reader = Reader::new(&payload[..length]);
         let peer_index = ReceiverIndex::from_bytes(reader.array()?);
@@ -151,13 +142,7 @@ impl Initiator {
         if !self.offered.contains(cipher) {
             return Err(Discard::Unsupported);
         }
-        Ok(established(
-            &mut self.noise,
-            peer_index,
-            owner,
-            cipher,
-            reset_key,
-        ))
+        Ok(established(&mut self.noise, peer_index, owner, cipher, reset_key))
     }
 
     /// The packet to send, and to send again byte for byte until it is answered.
@@ -168,10 +153,7 @@ impl Initiator {
 
 impl core::fmt::Debug for Initiator {
     fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        formatter
-            .debug_struct("Initiator")
-            .field("id", &self.id)
-            .finish_non_exhaustive()
+        formatter.debug_struct("Initiator").field("id", &self.id).finish_non_exhaustive()
     }
 }
 
@@ -199,9 +181,7 @@ impl Responder {
             .and_then(Builder::build_responder)
             .map_err(|_| Discard::WeakKey)?;
         let mut payload = [0; NOISE_INIT];
-        let length = noise
-            .read_message(init.noise, &mut payload)
-            .map_err(|_| Discard::Forged)?;
+        let length = noise.read_message(init.noise, &mut payload).map_err(|_| Discard::Forged)?;
         let client_public = noise
             .get_remote_static()
             .and_then(|public| public.try_into().ok())
@@ -210,13 +190,7 @@ impl Responder {
         let mut reader = Reader::new(&payload[..length]);
         let client_index = ReceiverIndex::from_bytes(reader.array()?);
         let offered = Ciphers(reader.u8()?);
-        Ok(Self {
-            noise,
-            id: init.id,
-            client_public,
-            client_index,
-            offered,
-        })
+        Ok(Self { noise, id: init.id, client_public, client_index, offered })
     }
 
     /// Answers with message 2. `index` is where the gateway receives, `able` what it can use.
@@ -237,10 +211,8 @@ impl Responder {
             reset_key.as_bytes(),
         ]));
         let mut message = [0; NOISE_RESPONSE];
-        let length = self
-            .noise
-            .write_message(&*payload, &mut message)
-            .map_err(|_| Discard::WeakKey)?;
+        let length =
+            self.noise.write_message(&*payload, &mut message).map_err(|_| Discard::WeakKey)?;
         debug_assert_eq!(length, NOISE_RESPONSE);
         let start: [u8; HANDSHAKE_HEADER] = header::handshake(Kind::HandshakeResponse, self.id);
         let client_index = self.client_index;
@@ -284,14 +256,7 @@ fn established(
     first.zeroize();
     second.zeroize();
     let jump = Jump::from_handshake(&hash, &split);
-    Established {
-        session_id: jump.session_id(),
-        jump,
-        peer_index,
-        owner,
-        cipher,
-        reset_key,
-    }
+    Established { session_id: jump.session_id(), jump, peer_index, owner, cipher, reset_key }
 }
 
 fn builder<'key>(
@@ -299,18 +264,13 @@ fn builder<'key>(
     entropy: &mut dyn Entropy,
 ) -> Result<Builder<'key>, snow::Error> {
     let params: NoiseParams = NOISE.parse()?;
-    let resolver = Resolver {
-        seed: Secret32::generate(entropy),
-        taken: AtomicBool::new(false),
-    };
+    let resolver = Resolver { seed: Secret32::generate(entropy), taken: AtomicBool::new(false) };
     Builder::with_resolver(params, Box::new(resolver)).local_private_key(own.private().as_bytes())
 }
 
 fn set_psk(noise: &mut HandshakeState, psk: Option<&Secret32>) -> Result<(), Discard> {
     let psk = psk.map_or(&[0; 32], Secret32::as_bytes);
-    noise
-        .set_psk(usize::from(PSK_SLOT), psk)
-        .map_err(|_| Discard::Malformed)
+    noise.set_psk(usize::from(PSK_SLOT), psk).map_err(|_| Discard::Malformed)
 }
 
 /// `snow`'s own pure implementations, with the caller's entropy.

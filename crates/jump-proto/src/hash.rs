@@ -56,8 +56,23 @@ impl Prk {
     }
 
     pub(crate) fn expand_into(&self, info: &[&[u8]], out: &mut [u8]) {
-        self.0
-            .expand_multi_info(info, out)
-            .expect("at most 32 bytes are asked for");
+        self.0.expand_multi_info(info, out).expect("at most 32 bytes are asked for");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use zeroize::ZeroizeOnDrop;
+
+    use super::Sha256;
+
+    #[test]
+    fn what_holds_a_key_erases_itself() {
+        fn erases_itself<T: ZeroizeOnDrop>() {}
+
+        // An HMAC state is made of hash states and has no marker of its own.
+        erases_itself::<Sha256>();
+        erases_itself::<aes::Aes128>();
+        erases_itself::<x25519_dalek::StaticSecret>();
     }
 }

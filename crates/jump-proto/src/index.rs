@@ -101,11 +101,8 @@ impl Indexes {
         };
         let slot = &mut self.slots[number as usize];
         slot.held = true;
-        let index = Parts {
-            slot: number,
-            incarnation: self.incarnation,
-            generation: slot.generation,
-        };
+        let index =
+            Parts { slot: number, incarnation: self.incarnation, generation: slot.generation };
         Some((number, self.permutation.permute(index)))
     }
 
@@ -127,11 +124,7 @@ impl Indexes {
     pub fn resolve(&self, index: ReceiverIndex) -> Owned {
         let parts = self.permutation.invert(index);
         if parts.incarnation != self.incarnation {
-            return if parts.incarnation < self.incarnation {
-                Owned::Past
-            } else {
-                Owned::Never
-            };
+            return if parts.incarnation < self.incarnation { Owned::Past } else { Owned::Never };
         }
         match self.slots.get(parts.slot as usize) {
             Some(slot) if slot.generation == parts.generation && slot.held => {
@@ -147,10 +140,7 @@ impl Indexes {
         if number >= self.capacity {
             return None;
         }
-        self.slots.push(Slot {
-            generation: 0,
-            held: false,
-        });
+        self.slots.push(Slot { generation: 0, held: false });
         Some(number)
     }
 }

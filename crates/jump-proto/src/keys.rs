@@ -226,11 +226,8 @@ impl Root {
     /// `request_digest` is the SHA-256 of the request without its cookie, `responder` the
     /// responder's ephemeral public key.
     pub fn jump(&self, dh: &Secret32, request_digest: &[u8; 32], responder: &[u8; 32]) -> Jump {
-        let material: Zeroizing<[u8; 96]> = Zeroizing::new(crate::cursor::join(&[
-            dh.as_bytes(),
-            request_digest,
-            responder,
-        ]));
+        let material: Zeroizing<[u8; 96]> =
+            Zeroizing::new(crate::cursor::join(&[dh.as_bytes(), request_digest, responder]));
         Jump(Prk::extract(self.0.as_bytes(), &*material))
     }
 
@@ -301,8 +298,7 @@ impl Jump {
     }
 
     pub(crate) fn response_secret(&self, session_id: &[u8; 16], attempt: u64) -> Secret32 {
-        self.0
-            .expand(&[label::RESPONSE, session_id, &attempt.to_be_bytes()])
+        self.0.expand(&[label::RESPONSE, session_id, &attempt.to_be_bytes()])
     }
 
     pub(crate) fn binding_secret(&self, label: &[u8], context: &Context) -> Secret32 {

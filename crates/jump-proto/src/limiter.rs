@@ -22,10 +22,7 @@ impl Rate {
     /// One in each `interval`, and up to `burst` at once (at least one).
     pub fn new(interval: Duration, burst: u32) -> Self {
         let interval_us = micros(interval);
-        Self {
-            interval_us,
-            burst_us: interval_us.saturating_mul(u64::from(burst.max(1))),
-        }
+        Self { interval_us, burst_us: interval_us.saturating_mul(u64::from(burst.max(1))) }
     }
 
     /// `count` per second (at least one), and up to `burst` at once.

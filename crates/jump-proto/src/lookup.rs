@@ -69,11 +69,7 @@ impl LookupKey {
         if reader.u32()? != CHECK {
             return Err(Discard::UnknownLookup);
         }
-        Ok(Lookup {
-            node,
-            number,
-            serial,
-        })
+        Ok(Lookup { node, number, serial })
     }
 }
 

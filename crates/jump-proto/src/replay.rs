@@ -89,10 +89,7 @@ impl Window {
             if missing.len() == ranges_max.max(1) {
                 break;
             }
-            missing.push(Missing {
-                first: below + 1,
-                last,
-            });
+            missing.push(Missing { first: below + 1, last });
             top = below;
         }
         if self.newest(top, false).is_some()

@@ -19,10 +19,7 @@ const COVERED: usize = 16;
 
 /// The key of `RESET_HINT` tokens about `index`.
 pub fn reset_key(node_secret: &Secret32, index: ReceiverIndex) -> Secret32 {
-    Secret32::new(hmac(
-        node_secret.as_bytes(),
-        &[b"jvpn1 reset", &index.get().to_be_bytes()],
-    ))
+    Secret32::new(hmac(node_secret.as_bytes(), &[b"jvpn1 reset", &index.get().to_be_bytes()]))
 }
 
 /// The token of `RESET_HINT` about `trigger`, the whole packet that arrived or was sent.
@@ -34,10 +31,7 @@ pub fn reset_token(reset_key: &Secret32, trigger: &[u8]) -> Result<Token, Discar
 
 /// The key of the `SESSION_GONE` token of session `number`; the client gets it at the handshake.
 pub fn gone_key(gone_secret: &Secret32, number: u64) -> Secret32 {
-    Secret32::new(hmac(
-        gone_secret.as_bytes(),
-        &[b"jvpn1 gone", &number.to_be_bytes()],
-    ))
+    Secret32::new(hmac(gone_secret.as_bytes(), &[b"jvpn1 gone", &number.to_be_bytes()]))
 }
 
 /// The token of `SESSION_GONE` about the request with this digest.
@@ -47,9 +41,5 @@ pub fn gone_token(gone_key: &Secret32, request_digest: &[u8; 32]) -> Token {
 
 /// Compares a token that arrived with the one expected, in constant time.
 pub fn verify(expected: &Token, arrived: &Token) -> Result<(), Discard> {
-    if expected.ct_eq(arrived).into() {
-        Ok(())
-    } else {
-        Err(Discard::Forged)
-    }
+    if expected.ct_eq(arrived).into() { Ok(()) } else { Err(Discard::Forged) }
 }

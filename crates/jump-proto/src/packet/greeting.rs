@@ -30,13 +30,7 @@ impl<'a> HandshakeInit<'a> {
         let id = handshake_id(bytes)?;
         let (rest, cookie) = bytes.split_last_chunk().ok_or(Discard::Truncated)?;
         let (rest, mac1) = rest.split_last_chunk().ok_or(Discard::Truncated)?;
-        Ok(Self {
-            bytes,
-            id,
-            noise: &rest[HANDSHAKE_HEADER..],
-            mac1,
-            cookie,
-        })
+        Ok(Self { bytes, id, noise: &rest[HANDSHAKE_HEADER..], mac1, cookie })
     }
 
     /// What mac1 is computed over.
@@ -68,10 +62,7 @@ impl<'a> HandshakeResponse<'a> {
     /// Cuts a `HANDSHAKE_RESPONSE` into fields.
     pub fn parse(datagram: &'a [u8]) -> Result<Self, Discard> {
         let bytes = exactly::<HANDSHAKE_RESPONSE>(datagram)?;
-        Ok(Self {
-            id: handshake_id(bytes)?,
-            noise: &bytes[HANDSHAKE_HEADER..],
-        })
+        Ok(Self { id: handshake_id(bytes)?, noise: &bytes[HANDSHAKE_HEADER..] })
     }
 }
 
@@ -89,10 +80,7 @@ impl Retry {
     pub fn parse(datagram: &[u8]) -> Result<Self, Discard> {
         let mut reader = Reader::new(exactly::<RETRY>(datagram)?);
         reserved(&mut reader)?;
-        Ok(Self {
-            nonce: reader.array()?,
-            sealed: reader.array()?,
-        })
+        Ok(Self { nonce: reader.array()?, sealed: reader.array()? })
     }
 }
 

@@ -27,10 +27,7 @@ pub fn data_fragment(
     part: u8,
     count: u8,
 ) -> [u8; FRAGMENT_HEADER] {
-    debug_assert!(
-        part < count && count <= FRAGMENTS_MAX,
-        "part {part} of {count}"
-    );
+    debug_assert!(part < count && count <= FRAGMENTS_MAX, "part {part} of {count}");
     let whole = bound(Kind::DataFragment, index, counter);
     join(&[&whole, &[part << 4 | count]])
 }
@@ -47,22 +44,13 @@ pub fn reattach_request(
 
 /// The header of `REATTACH_RESPONSE` to the request that proposed `index`.
 pub fn reattach_response(index: ReceiverIndex, ephemeral: &[u8; 32]) -> [u8; RESPONSE_HEADER] {
-    join(&[
-        &[Kind::ReattachResponse.to_wire()],
-        &index.to_bytes(),
-        ephemeral,
-    ])
+    join(&[&[Kind::ReattachResponse.to_wire()], &index.to_bytes(), ephemeral])
 }
 
 /// The header of `EARLY_DATA`.
 pub fn early_data(lookup: &LookupId, attempt: u64, counter: u64) -> [u8; EARLY_HEADER] {
     let start = plain(Kind::EarlyData);
-    join(&[
-        &start,
-        lookup,
-        &attempt.to_be_bytes(),
-        &counter.to_be_bytes(),
-    ])
+    join(&[&start, lookup, &attempt.to_be_bytes(), &counter.to_be_bytes()])
 }
 
 /// The header of PROBE.

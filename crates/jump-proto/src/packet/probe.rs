@@ -58,25 +58,13 @@ pub struct ProbeAckBody {
 impl ProbeAckBody {
     /// Writes the body.
     pub fn encode(&self) -> [u8; PROBE_ACK_BODY] {
-        join(&[
-            &self.id.to_be_bytes(),
-            &self.sent_us.to_be_bytes(),
-            &self.challenge.to_be_bytes(),
-        ])
+        join(&[&self.id.to_be_bytes(), &self.sent_us.to_be_bytes(), &self.challenge.to_be_bytes()])
     }
 
     /// Reads a body of exactly its length.
     pub fn decode(bytes: &[u8]) -> Result<Self, Discard> {
         let mut reader = Reader::new(bytes);
-        let body = Self {
-            id: reader.u32()?,
-            sent_us: reader.u64()?,
-            challenge: reader.u64()?,
-        };
-        if reader.rest().is_empty() {
-            Ok(body)
-        } else {
-            Err(Discard::Malformed)
-        }
+        let body = Self { id: reader.u32()?, sent_us: reader.u64()?, challenge: reader.u64()? };
+        if reader.rest().is_empty() { Ok(body) } else { Err(Discard::Malformed) }
     }
 }

@@ -32,12 +32,7 @@ impl<'a> Bound<'a> {
         let (header, sealed) = split::<BOUND_HEADER>(datagram, 1 + TAG)?;
         let mut reader = Reader::new(&header[1..]);
         let index = ReceiverIndex::from_bytes(reader.array()?);
-        Ok(Self {
-            index,
-            counter: reader.u64()?,
-            header,
-            sealed,
-        })
+        Ok(Self { index, counter: reader.u64()?, header, sealed })
     }
 }
 
@@ -70,14 +65,7 @@ impl<'a> DataFragment<'a> {
         if part >= count || count > FRAGMENTS_MAX {
             return Err(Discard::Malformed);
         }
-        Ok(Self {
-            index,
-            counter,
-            part,
-            count,
-            header,
-            sealed,
-        })
+        Ok(Self { index, counter, part, count, header, sealed })
     }
 }
 
@@ -148,12 +136,7 @@ impl<'a> ReattachResponse<'a> {
         let (header, sealed) = split::<RESPONSE_HEADER>(datagram, 1 + TAG)?;
         let mut reader = Reader::new(&header[1..]);
         let index = ReceiverIndex::from_bytes(reader.array()?);
-        Ok(Self {
-            index,
-            ephemeral: reader.array()?,
-            header,
-            sealed,
-        })
+        Ok(Self { index, ephemeral: reader.array()?, header, sealed })
     }
 }
 
@@ -207,12 +190,7 @@ impl<'a> Probe<'a> {
         let (header, sealed) = split::<PROBE_HEADER>(datagram, PROBE_MIN - PROBE_HEADER)?;
         let mut reader = Reader::new(&header[1..]);
         reserved_rest(&mut reader)?;
-        Ok(Self {
-            lookup: reader.array()?,
-            salt: reader.array()?,
-            header,
-            sealed,
-        })
+        Ok(Self { lookup: reader.array()?, salt: reader.array()?, header, sealed })
     }
 }
 
@@ -238,12 +216,7 @@ impl<'a> ProbeAck<'a> {
         let (header, sealed) = split::<PROBE_HEADER>(datagram, PROBE_ACK - PROBE_HEADER)?;
         let mut reader = Reader::new(&header[1..]);
         reserved_rest(&mut reader)?;
-        Ok(Self {
-            salt: reader.array()?,
-            ack_salt: reader.array()?,
-            header,
-            sealed,
-        })
+        Ok(Self { salt: reader.array()?, ack_salt: reader.array()?, header, sealed })
     }
 }
 
@@ -261,10 +234,7 @@ impl ResetHint {
     pub fn parse(datagram: &[u8]) -> Result<Self, Discard> {
         let mut reader = Reader::new(exactly::<RESET_HINT>(datagram)?);
         reserved(&mut reader)?;
-        Ok(Self {
-            trigger: reader.array()?,
-            token: reader.array()?,
-        })
+        Ok(Self { trigger: reader.array()?, token: reader.array()? })
     }
 
     /// The receiver index that the sender of the hint does not hold.
@@ -288,10 +258,7 @@ impl SessionGone {
     pub fn parse(datagram: &[u8]) -> Result<Self, Discard> {
         let mut reader = Reader::new(exactly::<SESSION_GONE>(datagram)?);
         reserved(&mut reader)?;
-        Ok(Self {
-            ephemeral: reader.array()?,
-            token: reader.array()?,
-        })
+        Ok(Self { ephemeral: reader.array()?, token: reader.array()? })
     }
 }
 
@@ -300,9 +267,7 @@ fn split<const N: usize>(
     datagram: &mut [u8],
     least: usize,
 ) -> Result<(&[u8; N], &mut [u8]), Discard> {
-    let (header, sealed) = datagram
-        .split_first_chunk_mut::<N>()
-        .ok_or(Discard::Truncated)?;
+    let (header, sealed) = datagram.split_first_chunk_mut::<N>().ok_or(Discard::Truncated)?;
     if sealed.len() < least {
         return Err(Discard::Truncated);
     }
@@ -324,9 +289,5 @@ pub(super) fn reserved(reader: &mut Reader<'_>) -> Result<(), Discard> {
 }
 
 fn reserved_rest(reader: &mut Reader<'_>) -> Result<(), Discard> {
-    if reader.array::<3>()? == [0; 3] {
-        Ok(())
-    } else {
-        Err(Discard::Malformed)
-    }
+    if reader.array::<3>()? == [0; 3] { Ok(()) } else { Err(Discard::Malformed) }
 }

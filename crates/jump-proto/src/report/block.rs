@@ -17,7 +17,7 @@ pub struct RequestBlock {
     pub confirmed_epoch: u64,
     /// The highest data counter that the client ever sent.
     pub sent_up_to: u64,
-    /// The client lost its replay window: it refuses everything up to its report's highest.
+    /// The client lost its replay window: it refuses everything that the gateway sent so far.
     pub window_lost: bool,
     /// The client lost its data counter and starts again.
     pub counter_lost: bool,
@@ -78,7 +78,7 @@ pub enum ResponseBlock {
 /// What a client needs to use the binding that was accepted.
 #[derive(PartialEq, Eq, Debug)]
 pub struct AcceptedBlock {
-    /// The gateway lost its replay window: it refuses everything up to its report's highest.
+    /// The gateway lost its replay window: it refuses everything that the client sent so far.
     pub window_lost: bool,
     /// The gateway lost its data counter and starts again.
     pub counter_lost: bool,
@@ -102,11 +102,7 @@ impl ResponseBlock {
         let mut reader = Reader::new(bytes);
         let flags = reader.u8()?;
         if flags & 1 == 0 {
-            let refused = if flags == 0 {
-                Ok(Self::Refused)
-            } else {
-                Err(Discard::Malformed)
-            };
+            let refused = if flags == 0 { Ok(Self::Refused) } else { Err(Discard::Malformed) };
             return refused.map(|block| (block, reader.rest()));
         }
         let block = AcceptedBlock {

@@ -96,10 +96,7 @@ impl ReceiveReport {
     /// Makes a report of ranges that a window found in order.
     pub(crate) fn from_window(highest: u64, missing: Vec<Missing>) -> Self {
         let report = Self { highest, missing };
-        debug_assert!(
-            Self::new(highest, report.missing.clone()).is_ok(),
-            "{report:?}"
-        );
+        debug_assert!(Self::new(highest, report.missing.clone()).is_ok(), "{report:?}");
         report
     }
 
@@ -134,11 +131,7 @@ impl ReceiveReport {
     /// Whether `counter` need not be sent again.
     pub fn settles(&self, counter: u64) -> bool {
         let older = self.missing.partition_point(|range| range.first > counter);
-        counter <= self.highest
-            && self
-                .missing
-                .get(older)
-                .is_none_or(|range| range.last < counter)
+        counter <= self.highest && self.missing.get(older).is_none_or(|range| range.last < counter)
     }
 
     /// Returns how many bytes [`encode`](Self::encode) appends.
@@ -171,8 +164,5 @@ impl ReceiveReport {
 
 /// Packs flags into a byte, the first one lowest. Unknown bits are ignored when read.
 fn pack(flags: &[bool]) -> u8 {
-    flags
-        .iter()
-        .rev()
-        .fold(0, |byte, &flag| byte << 1 | u8::from(flag))
+    flags.iter().rev().fold(0, |byte, &flag| byte << 1 | u8::from(flag))
 }

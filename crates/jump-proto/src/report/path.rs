@@ -8,10 +8,7 @@ use crate::discard::Discard;
 
 /// The data plane's heartbeat, and the proof of what arrived.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is a flag of its own on the wire"
-)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own on the wire")]
 pub struct PathReport {
     /// Data flows on this binding.
     pub active: bool,
@@ -66,13 +63,8 @@ impl PathReport {
 
     /// Appends the path report to `out`.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        let flags = [
-            self.active,
-            self.answer_now,
-            self.confirmed,
-            self.address_moved,
-            self.idle_promise,
-        ];
+        let flags =
+            [self.active, self.answer_now, self.confirmed, self.address_moved, self.idle_promise];
         out.push(pack(&flags));
         for field in [
             self.sequence,

@@ -19,18 +19,13 @@ const OWNER: u16 = 7;
 fn both_ends_hold_the_same_session() {
     let mut ends = Ends::new();
 
-    let (client, gateway) = ends
-        .shake(None, None, Ciphers::ALL)
-        .expect("an honest handshake");
+    let (client, gateway) = ends.shake(None, None, Ciphers::ALL).expect("an honest handshake");
 
     assert_eq!(client.session_id, gateway.session_id);
     assert_eq!(client.peer_index.to_bytes(), GATEWAY_INDEX);
     assert_eq!(gateway.peer_index.to_bytes(), CLIENT_INDEX);
     assert_eq!((client.owner, gateway.owner), (OWNER, OWNER));
-    assert_eq!(
-        (client.cipher, gateway.cipher),
-        (Cipher::Aes256Gcm, Cipher::Aes256Gcm)
-    );
+    assert_eq!((client.cipher, gateway.cipher), (Cipher::Aes256Gcm, Cipher::Aes256Gcm));
     assert_eq!(client.reset_key, gateway.reset_key);
     assert_eq!(root(&client), root(&gateway));
 }
@@ -38,12 +33,8 @@ fn both_ends_hold_the_same_session() {
 #[test]
 fn what_one_end_seals_the_other_opens() {
     let (client, gateway) = Ends::new().shake(None, None, Ciphers::ALL).expect("honest");
-    let sender = client
-        .jump
-        .binding(&context(&client), Side::Client, client.cipher);
-    let receiver = gateway
-        .jump
-        .binding(&context(&gateway), Side::Gateway, gateway.cipher);
+    let sender = client.jump.binding(&context(&client), Side::Client, client.cipher);
+    let receiver = gateway.jump.binding(&context(&gateway), Side::Gateway, gateway.cipher);
 
     for (seal, open) in [
         (&sender.data_send, &receiver.data_receive),
@@ -55,8 +46,7 @@ fn what_one_end_seals_the_other_opens() {
         seal.seal(Nonce::counter(1), b"header", &mut buffer);
 
         assert_eq!(
-            open.open(Nonce::counter(1), b"header", &mut buffer)
-                .as_deref(),
+            open.open(Nonce::counter(1), b"header", &mut buffer).as_deref(),
             Ok(&[7; 40][..])
         );
     }
@@ -68,10 +58,7 @@ fn a_client_without_fast_aes_gets_chacha() {
 
     let (client, gateway) = Ends::new().shake(None, None, offered).expect("honest");
 
-    assert_eq!(
-        (client.cipher, gateway.cipher),
-        (Cipher::ChaCha20Poly1305, gateway.cipher)
-    );
+    assert_eq!((client.cipher, gateway.cipher), (Cipher::ChaCha20Poly1305, gateway.cipher));
     assert_eq!(root(&client), root(&gateway));
 }
 
@@ -79,19 +66,9 @@ fn a_client_without_fast_aes_gets_chacha() {
 fn a_psk_that_only_one_end_has_fails() {
     let psk = Secret32::new([9; 32]);
 
-    assert!(
-        Ends::new()
-            .shake(Some(&psk), Some(&psk), Ciphers::ALL)
-            .is_ok()
-    );
-    assert_eq!(
-        Ends::new().shake(Some(&psk), None, Ciphers::ALL).err(),
-        Some(Discard::Forged)
-    );
-    assert_eq!(
-        Ends::new().shake(None, Some(&psk), Ciphers::ALL).err(),
-        Some(Discard::Forged)
-    );
+    assert!(Ends::new().shake(Some(&psk), Some(&psk), Ciphers::ALL).is_ok());
+    assert_eq!(Ends::new().shake(Some(&psk), None, Ciphers::ALL).err(), Some(Discard::Forged));
+    assert_eq!(Ends::new().shake(None, Some(&psk), Ciphers::ALL).err(), Some(Discard::Forged));
 }
 
 #[test]
@@ -104,18 +81,10 @@ fn a_forged_answer_does_not_spoil_the_genuine_one() {
         let mut forged = answer;
         forged[at] ^= 0x40;
         let forged = HandshakeResponse::parse(&forged).expect("well formed");
-        assert_eq!(
-            initiator.finish(&forged).err(),
-            Some(Discard::Forged),
-            "byte {at}"
-        );
+        assert_eq!(initiator.finish(&forged).err(), Some(Discard::Forged), "byte {at}");
     }
 
-    assert!(
-        initiator
-            .finish(&HandshakeResponse::parse(&answer).expect("well formed"))
-            .is_ok()
-    );
+    assert!(initiator.finish(&HandshakeResponse::parse(&answer).expect("well formed")).is_ok());
 }
 
 #[test]
@@ -159,17 +128,11 @@ fn a_cookie_proves_the_address_it_was_made_for() {
     let source = "192.0.2.1:4000".parse().expect("an address");
     let elsewhere = "192.0.2.1:4001".parse().expect("an address");
     let now = Instant(1_000_000_000);
-    let digest = HandshakeInit::parse(initiator.packet())
-        .expect("well formed")
-        .digest();
+    let digest = HandshakeInit::parse(initiator.packet()).expect("well formed").digest();
 
     let mut retry = greeter.seal_retry(&jar.make(source, now), &digest, &mut ends.entropy);
-    let Ok(Packet::Retry(retry)) = Packet::parse(&mut retry) else {
-        panic!("a RETRY parses")
-    };
-    initiator
-        .retry(&greeter, &retry)
-        .expect("it answers this handshake");
+    let Ok(Packet::Retry(retry)) = Packet::parse(&mut retry) else { panic!("a RETRY parses") };
+    initiator.retry(&greeter, &retry).expect("it answers this handshake");
 
     let repeated = HandshakeInit::parse(initiator.packet()).expect("well formed");
     assert!(jar.check(repeated.cookie, source, now));
@@ -186,9 +149,7 @@ fn a_retry_to_another_request_is_refused() {
     let before = *initiator.packet();
 
     let mut retry = greeter.seal_retry(&[1; 16], &[0; 32], &mut ends.entropy);
-    let Ok(Packet::Retry(retry)) = Packet::parse(&mut retry) else {
-        panic!("a RETRY parses")
-    };
+    let Ok(Packet::Retry(retry)) = Packet::parse(&mut retry) else { panic!("a RETRY parses") };
 
     assert_eq!(initiator.retry(&greeter, &retry), Err(Discard::Forged));
     assert_eq!(*initiator.packet(), before);
@@ -226,24 +187,13 @@ impl Ends {
         let mut entropy = Counted(1);
         let client = StaticKey::generate(&mut entropy);
         let gateway = StaticKey::generate(&mut entropy);
-        Self {
-            client,
-            gateway,
-            entropy,
-        }
+        Self { client, gateway, entropy }
     }
 
     fn initiate(&mut self, psk: Option<&Secret32>, offered: Ciphers) -> Initiator {
         let index = ReceiverIndex::from_bytes(CLIENT_INDEX);
-        Initiator::new(
-            &self.client,
-            self.gateway.public(),
-            psk,
-            index,
-            offered,
-            &mut self.entropy,
-        )
-        .expect("the gateway's key is sound")
+        Initiator::new(&self.client, self.gateway.public(), psk, index, offered, &mut self.entropy)
+            .expect("the gateway's key is sound")
     }
 
     fn answer(
@@ -271,18 +221,9 @@ impl Ends {
 }
 
 fn context(established: &Established) -> Context {
-    Context {
-        session_id: established.session_id,
-        epoch: 1,
-        owner: established.owner,
-    }
+    Context { session_id: established.session_id, epoch: 1, owner: established.owner }
 }
 
 fn root(established: &Established) -> Vec<u8> {
-    established
-        .jump
-        .next_root(&context(established))
-        .secret()
-        .as_bytes()
-        .to_vec()
+    established.jump.next_root(&context(established)).secret().as_bytes().to_vec()
 }

@@ -92,13 +92,9 @@ fn a_later_fragment_is_left_alone() {
 #[test]
 fn a_syn_behind_extension_headers_is_found() {
     let plain = syn(6, &[2, 4, 5, 180], &[1; 12]);
-    let mut packet = [
-        &plain[..40],
-        &[60, 0, 0, 0, 0, 0, 0, 0],
-        &[6, 0, 0, 0, 0, 0, 0, 0],
-        &plain[40..],
-    ]
-    .concat();
+    let mut packet =
+        [&plain[..40], &[60, 0, 0, 0, 0, 0, 0, 0], &[6, 0, 0, 0, 0, 0, 0, 0], &plain[40..]]
+            .concat();
     packet[6] = 0;
     let length = (packet.len() - 40) as u16;
     packet[4..6].copy_from_slice(&length.to_be_bytes());
@@ -114,11 +110,7 @@ fn syn(version: u8, options: &[u8], seed: &[u8; 12]) -> Vec<u8> {
     tcp.extend_from_slice(&[((length / 4) as u8) << 4, 0x02, 0xff, 0xff, 0, 0, 0, 0]);
     tcp.extend_from_slice(options);
     tcp.resize(length, 0);
-    let mut packet = if version == 4 {
-        header_v4(length)
-    } else {
-        header_v6(length)
-    };
+    let mut packet = if version == 4 { header_v4(length) } else { header_v6(length) };
     let start = packet.len();
     packet.extend_from_slice(&tcp);
     let sum = checksum(&packet);

@@ -18,19 +18,12 @@ pub(crate) struct Counted(pub(crate) u64);
 impl Entropy for Counted {
     fn fill(&mut self, out: &mut [u8]) {
         for chunk in out.chunks_mut(8) {
-            self.0 = self
-                .0
-                .wrapping_mul(0x5851_f42d_4c95_7f2d)
-                .wrapping_add(0x1405_7b7e_f767_814f);
+            self.0 = self.0.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
             chunk.copy_from_slice(&self.0.rotate_left(29).to_be_bytes()[..chunk.len()]);
         }
     }
 }
 
 pub(crate) fn config() -> Config {
-    Config {
-        rng_seed: RngSeed::Fixed(0x4a56_504e),
-        failure_persistence: None,
-        ..Config::default()
-    }
+    Config { rng_seed: RngSeed::Fixed(0x4a56_504e), failure_persistence: None, ..Config::default() }
 }

@@ -19,10 +19,7 @@ fn reports() -> impl Strategy<Value = ReceiveReport> {
         let mut missing = Vec::new();
         for (received, lost) in pieces {
             let last = top - received;
-            missing.push(Missing {
-                first: last - lost + 1,
-                last,
-            });
+            missing.push(Missing { first: last - lost + 1, last });
             top = last - lost + 1;
         }
         ReceiveReport::new(highest, missing).expect("drawn in order")
@@ -210,10 +207,7 @@ fn a_refusal_is_one_byte_and_the_message() {
     bytes.extend_from_slice(b"why");
 
     assert_eq!(bytes, b"\0why");
-    assert_eq!(
-        ResponseBlock::decode(&bytes),
-        Ok((ResponseBlock::Refused, &b"why"[..]))
-    );
+    assert_eq!(ResponseBlock::decode(&bytes), Ok((ResponseBlock::Refused, &b"why"[..])));
     assert_eq!(ResponseBlock::decode(&[2]), Err(Discard::Malformed));
 }
 

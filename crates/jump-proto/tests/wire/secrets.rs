@@ -109,20 +109,14 @@ fn every_flipped_bit_of_a_sealed_secret_is_refused() {
     let vault = Vault::new(Secret32::new([1; 32]));
     let sealed = vault.seal(b"root", &[7; 32], &mut Counted(1));
 
-    assert_eq!(
-        vault.open_secret(b"root", &sealed),
-        Ok(Secret32::new([7; 32]))
-    );
+    assert_eq!(vault.open_secret(b"root", &sealed), Ok(Secret32::new([7; 32])));
     for bit in 0..sealed.len() * 8 {
         let mut changed = sealed.clone();
         changed[bit / 8] ^= 1 << (bit % 8);
         assert!(vault.open(b"root", &changed).is_err(), "bit {bit}");
     }
     for length in 0..sealed.len() {
-        assert!(
-            vault.open(b"root", &sealed[..length]).is_err(),
-            "length {length}"
-        );
+        assert!(vault.open(b"root", &sealed[..length]).is_err(), "length {length}");
     }
 }
 
@@ -141,22 +135,13 @@ fn one_secret_sealed_twice_looks_different() {
 fn a_number_that_an_id_cannot_carry_gets_none() {
     let key = LookupKey::new(&Secret32::new([1; 32]));
 
-    assert_eq!(
-        key.seal(&Lookup {
-            node: 1,
-            number: NUMBER_END,
-            serial: 1
-        }),
-        None
-    );
+    assert_eq!(key.seal(&Lookup { node: 1, number: NUMBER_END, serial: 1 }), None);
 }
 
 #[test]
 fn after_a_restart_the_old_indexes_are_known_as_past() {
     let secret = Secret32::new([1; 32]);
-    let (_, index) = Indexes::new(&secret, 4, 16)
-        .allocate()
-        .expect("there is room");
+    let (_, index) = Indexes::new(&secret, 4, 16).allocate().expect("there is room");
 
     assert_eq!(Indexes::new(&secret, 5, 16).resolve(index), Owned::Past);
     assert_eq!(Indexes::new(&secret, 3, 16).resolve(index), Owned::Never);
@@ -172,57 +157,34 @@ fn a_full_table_of_slots_gives_none_until_one_is_released() {
     indexes.release(slot);
     indexes.release(slot);
     assert!(indexes.allocate().is_some());
-    assert_eq!(
-        indexes.allocate(),
-        None,
-        "a slot released twice is free once"
-    );
+    assert_eq!(indexes.allocate(), None, "a slot released twice is free once");
 }
 
 #[test]
 fn both_ends_of_a_jump_derive_the_same_keys() {
     let mut entropy = Counted(1);
-    let (client, gateway) = (
-        Ephemeral::generate(&mut entropy),
-        Ephemeral::generate(&mut entropy),
-    );
+    let (client, gateway) = (Ephemeral::generate(&mut entropy), Ephemeral::generate(&mut entropy));
     let request = digest(&[b"request"]);
     let root = Root::new(Secret32::new([9; 32]));
-    let context = Context {
-        session_id: [1; 16],
-        epoch: 2,
-        owner: 3,
-    };
+    let context = Context { session_id: [1; 16], epoch: 2, owner: 3 };
     let ours = client.agree(&gateway.public()).expect("sound keys");
     let theirs = gateway.agree(&client.public()).expect("sound keys");
 
     let at_client = root.jump(&ours, &request, &gateway.public());
     let at_gateway = root.jump(&theirs, &request, &gateway.public());
 
-    assert_eq!(
-        at_client.next_root(&context),
-        at_gateway.next_root(&context)
-    );
+    assert_eq!(at_client.next_root(&context), at_gateway.next_root(&context));
     let sender = at_client.binding(&context, Side::Client, Cipher::Aes256Gcm);
     let receiver = at_gateway.binding(&context, Side::Gateway, Cipher::Aes256Gcm);
     let mut buffer = [4; 20 + TAG];
     sender.data_send.seal(Nonce::counter(1), &[], &mut buffer);
-    assert!(
-        receiver
-            .data_receive
-            .open(Nonce::counter(1), &[], &mut buffer)
-            .is_ok()
-    );
+    assert!(receiver.data_receive.open(Nonce::counter(1), &[], &mut buffer).is_ok());
 }
 
 #[test]
 fn every_part_of_the_context_changes_the_root() {
     let root = Root::new(Secret32::new([9; 32]));
-    let context = Context {
-        session_id: [1; 16],
-        epoch: 2,
-        owner: 3,
-    };
+    let context = Context { session_id: [1; 16], epoch: 2, owner: 3 };
     let jump = |dh: u8, request: u8, responder: u8| {
         root.jump(&Secret32::new([dh; 32]), &[request; 32], &[responder; 32])
     };
@@ -232,18 +194,9 @@ fn every_part_of_the_context_changes_the_root() {
         jump(2, 1, 1).next_root(&context),
         jump(1, 2, 1).next_root(&context),
         jump(1, 1, 2).next_root(&context),
-        jump(1, 1, 1).next_root(&Context {
-            session_id: [2; 16],
-            ..context
-        }),
-        jump(1, 1, 1).next_root(&Context {
-            epoch: 3,
-            ..context
-        }),
-        jump(1, 1, 1).next_root(&Context {
-            owner: 4,
-            ..context
-        }),
+        jump(1, 1, 1).next_root(&Context { session_id: [2; 16], ..context }),
+        jump(1, 1, 1).next_root(&Context { epoch: 3, ..context }),
+        jump(1, 1, 1).next_root(&Context { owner: 4, ..context }),
     ]
     .iter()
     .map(|root| *root.secret().as_bytes())
@@ -270,22 +223,13 @@ fn a_reset_token_answers_one_packet_of_one_index() {
     let packet = [8; 60];
     let token = reset_token(&key, &packet).expect("long enough");
 
-    assert_eq!(
-        verify(&token, &reset_token(&key, &packet).expect("long enough")),
-        Ok(())
-    );
+    assert_eq!(verify(&token, &reset_token(&key, &packet).expect("long enough")), Ok(()));
     for other in [
         reset_token(&key, &[9; 60]),
-        reset_token(
-            &reset_key(&node, ReceiverIndex::from_bytes([4; 7])),
-            &packet,
-        ),
+        reset_token(&reset_key(&node, ReceiverIndex::from_bytes([4; 7])), &packet),
         reset_token(&reset_key(&Secret32::new([2; 32]), index), &packet),
     ] {
-        assert_eq!(
-            verify(&token, &other.expect("long enough")),
-            Err(Discard::Forged)
-        );
+        assert_eq!(verify(&token, &other.expect("long enough")), Err(Discard::Forged));
     }
     assert_eq!(reset_token(&key, &packet[..15]), Err(Discard::Truncated));
 }
@@ -296,25 +240,16 @@ fn a_gone_token_answers_one_request_of_one_session() {
     let token = gone_token(&key, &[7; 32]);
 
     assert_eq!(verify(&token, &gone_token(&key, &[7; 32])), Ok(()));
-    assert_eq!(
-        verify(&token, &gone_token(&key, &[8; 32])),
-        Err(Discard::Forged)
-    );
+    assert_eq!(verify(&token, &gone_token(&key, &[8; 32])), Err(Discard::Forged));
     let other = gone_key(&Secret32::new([1; 32]), 6);
-    assert_eq!(
-        verify(&token, &gone_token(&other, &[7; 32])),
-        Err(Discard::Forged)
-    );
+    assert_eq!(verify(&token, &gone_token(&other, &[7; 32])), Err(Discard::Forged));
 }
 
 #[test]
 fn secrets_do_not_show_themselves() {
     let root = Root::new(Secret32::new([0xab; 32]));
     let key = AeadKey::new(Cipher::Aes256Gcm, root.secret());
-    let shown = format!(
-        "{root:?} {key:?} {:?}",
-        Vault::new(root.secret().duplicate())
-    );
+    let shown = format!("{root:?} {key:?} {:?}", Vault::new(root.secret().duplicate()));
 
     assert!(!shown.contains("ab, ") && !shown.contains("171"), "{shown}");
 }
@@ -355,10 +290,7 @@ fn a_full_table_forgets_the_bucket_nearest_to_full() {
     }
 
     assert_eq!(limiter.len(), 2);
-    assert!(
-        !limiter.charge(prefix(1), Instant(1)),
-        "the deepest in debt is remembered"
-    );
+    assert!(!limiter.charge(prefix(1), Instant(1)), "the deepest in debt is remembered");
 }
 
 #[test]
