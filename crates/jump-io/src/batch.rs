@@ -8,15 +8,14 @@
 //! longer is dropped and counted, since a path that stands still must not stop the others.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
+use jump_proto::engine::{Route, Via};
 use jump_proto::time::Instant;
 use rustix::fd::OwnedFd;
 
 use crate::counters::Counters;
-use crate::engine::Via;
 use crate::sockets::{OpenSocket, Sockets};
 use crate::sys::message::{MESSAGES_MAX, Message, Sender};
 
@@ -42,17 +41,15 @@ pub(crate) struct SendBatch {
 
 #[derive(Clone, Copy, Debug)]
 struct Entry {
-    via: Via,
-    to: SocketAddr,
-    source: Option<IpAddr>,
+    route: Route,
     start: usize,
     length: usize,
 }
 
 /// A path's socket failed locally, for the first time since it last worked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct PathFailed {
-    pub(crate) path: u32,
+pub(crate) struct SocketFailed {
+    pub(crate) via: Via,
     pub(crate) errno: i32,
 }
 
@@ -61,7 +58,7 @@ pub(crate) struct Outside<'a> {
     pub(crate) sockets: &'a mut Sockets,
     pub(crate) epoll: &'a OwnedFd,
     pub(crate) counters: &'a Counters,
-    pub(crate) failures: &'a mut Vec<PathFailed>,
+    pub(crate) failures: &'a mut Vec<SocketFailed>,
 }
 
 impl SendBatch {
@@ -96,22 +93,10 @@ impl SendBatch {
     /// # Panics
     ///
     /// When there is no room for it.
-    pub(crate) fn push(
-        &mut self,
-        via: Via,
-        to: SocketAddr,
-        source: Option<IpAddr>,
-        length: usize,
-    ) -> &mut [u8] {
+    pub(crate) fn push(&mut self, route: Route, length: usize) -> &mut [u8] {
         let start = self.used;
         self.used += length;
-        self.entries.push(Entry {
-            via,
-            to,
-            source,
-            start,
-            length,
-        });
+        self.entries.push(Entry { route, start, length });
         &mut self.arena[start..start + length]
     }
 
@@ -123,11 +108,11 @@ impl SendBatch {
         let mut kept = 0;
         let mut first = 0;
         while first < self.entries.len() {
-            let via = self.entries[first].via;
+            let via = self.entries[first].route.via;
             let run = self.entries[first..]
                 .iter()
                 .take(MESSAGES_MAX)
-                .take_while(|entry| entry.via == via)
+                .take_while(|entry| entry.route.via == via)
                 .count();
             let done = self.send_run(first, run, outside);
             for waiting in first + done..first + run {
@@ -152,7 +137,7 @@ impl SendBatch {
 
     /// Sends the entries from `first` on and returns how many are done with, sent or given up.
     fn send_run(&mut self, first: usize, run: usize, outside: &mut Outside<'_>) -> usize {
-        let via = self.entries[first].via;
+        let via = self.entries[first].route.via;
         let Some(socket) = outside.sockets.get_mut(via) else {
             outside.counters.send_unrouted.add(run);
             return run;
@@ -210,8 +195,7 @@ impl SendBatch {
             return;
         }
         for entry in &mut self.entries {
-            self.arena
-                .copy_within(entry.start..entry.start + entry.length, self.used);
+            self.arena.copy_within(entry.start..entry.start + entry.length, self.used);
             entry.start = self.used;
             self.used += entry.length;
         }
@@ -219,11 +203,12 @@ impl SendBatch {
 }
 
 fn message<'a>(entry: &Entry, arena: &'a [u8]) -> Message<'a> {
-    let connected = matches!(entry.via, Via::Path(_));
+    let Route { via, remote, local } = entry.route;
+    let connected = matches!(via, Via::Path(_));
     Message {
         bytes: &arena[entry.start..entry.start + entry.length],
-        to: (!connected).then_some(entry.to),
-        source: entry.source.filter(|_| !connected),
+        to: (!connected).then_some(remote),
+        source: local.filter(|_| !connected),
     }
 }
 
@@ -232,18 +217,16 @@ fn give_up(
     socket: &mut OpenSocket,
     errno: i32,
     left: usize,
-    failures: &mut Vec<PathFailed>,
+    failures: &mut Vec<SocketFailed>,
 ) -> usize {
     // The datagrams of a listener go to many peers, and one of them may be out of reach alone.
-    let Via::Path(path) = socket.udp.via() else {
-        return 1;
-    };
-    if !is_local(errno) {
+    let via = socket.udp.via();
+    if !is_local(errno) || matches!(via, Via::Listener(_)) {
         return 1;
     }
     if !socket.failed {
         socket.failed = true;
-        failures.push(PathFailed { path, errno });
+        failures.push(SocketFailed { via, errno });
     }
     left
 }

@@ -136,11 +136,7 @@ impl<F> Queues<F> {
             (Some((control, _)), Some((sample, _))) => sample < control,
             (control, _) => control.is_none(),
         };
-        let queue = if sample_first {
-            &mut self.samples
-        } else {
-            &mut self.control
-        };
+        let queue = if sample_first { &mut self.samples } else { &mut self.control };
         queue.pop_front().map(|(_, fact)| fact)
     }
 
@@ -156,10 +152,7 @@ pub struct Bell(OwnedFd);
 impl Bell {
     /// Makes a silent bell.
     pub fn new() -> io::Result<Self> {
-        Ok(Self(eventfd(
-            0,
-            EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC,
-        )?))
+        Ok(Self(eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?))
     }
 
     /// Makes the descriptor readable.
@@ -191,11 +184,7 @@ mod tests {
     fn facts_leave_in_the_order_they_came_whatever_their_weight() {
         let queue = FactQueue::new(8).expect("an eventfd");
 
-        queue.push([
-            (Weight::Sample, 1),
-            (Weight::Control, 2),
-            (Weight::Sample, 3),
-        ]);
+        queue.push([(Weight::Sample, 1), (Weight::Control, 2), (Weight::Sample, 3)]);
 
         assert_eq!(queue.drain(8).facts, [1, 2, 3]);
     }
@@ -203,17 +192,9 @@ mod tests {
     #[test]
     fn a_full_queue_drops_samples_before_it_drops_control() {
         let queue = FactQueue::new(3).expect("an eventfd");
-        queue.push([
-            (Weight::Sample, 1),
-            (Weight::Control, 2),
-            (Weight::Sample, 3),
-        ]);
+        queue.push([(Weight::Sample, 1), (Weight::Control, 2), (Weight::Sample, 3)]);
 
-        queue.push([
-            (Weight::Sample, 4),
-            (Weight::Control, 5),
-            (Weight::Control, 6),
-        ]);
+        queue.push([(Weight::Sample, 4), (Weight::Control, 5), (Weight::Control, 6)]);
         let first = queue.drain(8);
 
         assert_eq!((first.facts, first.dropped), (vec![2, 5, 6], 3));
@@ -224,11 +205,7 @@ mod tests {
     fn a_queue_full_of_control_keeps_what_came_first() {
         let queue = FactQueue::new(2).expect("an eventfd");
 
-        queue.push([
-            (Weight::Control, 1),
-            (Weight::Control, 2),
-            (Weight::Control, 3),
-        ]);
+        queue.push([(Weight::Control, 1), (Weight::Control, 2), (Weight::Control, 3)]);
         let drained = queue.drain(8);
 
         assert_eq!((drained.facts, drained.dropped), (vec![1, 2], 1));

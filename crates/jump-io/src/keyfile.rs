@@ -25,7 +25,6 @@ const FILE_MAX: u64 = 1 << 20;
 const SECRET_TEXT: usize = 44;
 
 /// Why a key file cannot be used.
-#[non_exhaustive]
 #[derive(Debug)]
 pub enum KeyFileError {
     /// A key is there already, and is not overwritten.
@@ -61,23 +60,15 @@ impl fmt::Display for KeyFileError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Exists(path) => {
-                write!(
-                    formatter,
-                    "{} exists already; keys are never overwritten",
-                    path.display()
-                )
+                write!(formatter, "{} exists already; keys are never overwritten", path.display())
             }
             Self::Io(path, error) => write!(formatter, "{}: {error}", path.display()),
-            Self::Malformed {
-                path,
-                line: 0,
-                expected,
-            } => write!(formatter, "{}: expected {expected}", path.display()),
-            Self::Malformed {
-                path,
-                line,
-                expected,
-            } => write!(formatter, "{}:{line}: expected {expected}", path.display()),
+            Self::Malformed { path, line: 0, expected } => {
+                write!(formatter, "{}: expected {expected}", path.display())
+            }
+            Self::Malformed { path, line, expected } => {
+                write!(formatter, "{}:{line}: expected {expected}", path.display())
+            }
             Self::NotOurs { path, owner } => write!(
                 formatter,
                 "{} belongs to user {owner}; it must belong to the user that runs this (chown)",
@@ -124,11 +115,7 @@ impl GatewayKeys {
     /// Reads the keys of `directory`.
     pub fn load(directory: &Path) -> Result<Self, KeyFileError> {
         let [identity, node, cluster] = Self::files(directory);
-        let secrets = [
-            read_secret(&identity)?,
-            read_secret(&node)?,
-            read_secret(&cluster)?,
-        ];
+        let secrets = [read_secret(&identity)?, read_secret(&node)?, read_secret(&cluster)?];
         Ok(Self::of(secrets))
     }
 
@@ -137,11 +124,7 @@ impl GatewayKeys {
     }
 
     fn of([identity, node, cluster]: [Secret32; 3]) -> Self {
-        Self {
-            identity: StaticKey::new(identity),
-            node,
-            cluster,
-        }
+        Self { identity: StaticKey::new(identity), node, cluster }
     }
 }
 
@@ -250,22 +233,14 @@ fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
         return Err(malformed(path, 0, "a regular file of at most 1 MiB"));
     }
     if facts.uid() != rustix::process::geteuid().as_raw() {
-        return Err(KeyFileError::NotOurs {
-            path: path.to_owned(),
-            owner: facts.uid(),
-        });
+        return Err(KeyFileError::NotOurs { path: path.to_owned(), owner: facts.uid() });
     }
     if facts.mode() & 0o077 != 0 {
-        return Err(KeyFileError::TooOpen {
-            path: path.to_owned(),
-            mode: facts.mode() & 0o7777,
-        });
+        return Err(KeyFileError::TooOpen { path: path.to_owned(), mode: facts.mode() & 0o7777 });
     }
     // Room for all of it at once: a buffer that grows leaves copies behind.
     let mut bytes = Zeroizing::new(Vec::with_capacity(FILE_MAX as usize));
-    file.take(FILE_MAX)
-        .read_to_end(&mut bytes)
-        .map_err(failed)?;
+    file.take(FILE_MAX).read_to_end(&mut bytes).map_err(failed)?;
     Ok(bytes)
 }
 
@@ -296,9 +271,5 @@ fn encode(secret: &Secret32, out: &mut [u8]) {
 }
 
 fn malformed(path: &Path, line: usize, expected: &'static str) -> KeyFileError {
-    KeyFileError::Malformed {
-        path: path.to_owned(),
-        line,
-        expected,
-    }
+    KeyFileError::Malformed { path: path.to_owned(), line, expected }
 }

@@ -20,6 +20,7 @@ pub mod engine;
 pub mod facts;
 pub mod keyfile;
 pub mod link;
+pub mod outbox;
 mod packet_loop;
 pub mod plane;
 mod sockets;

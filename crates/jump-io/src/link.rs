@@ -170,11 +170,7 @@ impl<'a> Wire<'a> {
             let [left, right, bell, orders] = self.wait(control)?;
             if bell {
                 self.link.bell.clear();
-                let mut ordered = self
-                    .link
-                    .ordered
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner);
+                let mut ordered = self.link.ordered.lock().unwrap_or_else(PoisonError::into_inner);
                 let ordered = ordered.take();
                 if let Some(settings) = ordered {
                     self.apply(settings);
@@ -203,12 +199,7 @@ impl<'a> Wire<'a> {
         let due = self.under_way.peek().map(|Reverse(next)| next.due);
         let timeout = due.map(|due| timespec(due.since(clock::now())));
         let link = self.link;
-        let sources = [
-            link.left.as_fd(),
-            link.right.as_fd(),
-            link.bell.as_fd(),
-            control,
-        ];
+        let sources = [link.left.as_fd(), link.right.as_fd(), link.bell.as_fd(), control];
         let mut ready = sources.map(|source| PollFd::from_borrowed_fd(source, PollFlags::IN));
         match poll(&mut ready, timeout.as_ref()) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
@@ -314,11 +305,7 @@ impl<'a> Wire<'a> {
     }
 
     fn draw_delay(&mut self) -> Duration {
-        let LinkSettings {
-            delay_us,
-            jitter_us,
-            ..
-        } = self.settings;
+        let LinkSettings { delay_us, jitter_us, .. } = self.settings;
         let deviation = self.chance.up_to(2 * jitter_us);
         Duration::from_micros((delay_us + deviation).saturating_sub(jitter_us))
     }
@@ -374,33 +361,20 @@ impl Chance {
 
     /// Returns a number from 0 to `most`.
     fn up_to(&mut self, most: u64) -> u64 {
-        self.next()
-            .checked_rem(most.saturating_add(1))
-            .unwrap_or_default()
+        self.next().checked_rem(most.saturating_add(1)).unwrap_or_default()
     }
 }
 
 fn open(name: &str) -> io::Result<OwnedFd> {
-    let any = socket_with(
-        AddressFamily::INET,
-        SocketType::DGRAM,
-        SocketFlags::CLOEXEC,
-        None,
-    )?;
+    let any = socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
     let index = name_to_index(&any, name).map_err(|error| {
-        io::Error::new(
-            io::Error::from(error).kind(),
-            format!("interface {name}: {error}"),
-        )
+        io::Error::new(io::Error::from(error).kind(), format!("interface {name}: {error}"))
     })?;
     packet::open(index, SOCKET_BUFFER)
 }
 
 fn timespec(duration: Duration) -> Timespec {
-    Timespec {
-        tv_sec: duration.as_secs().cast_signed(),
-        tv_nsec: duration.subsec_nanos().into(),
-    }
+    Timespec { tv_sec: duration.as_secs().cast_signed(), tv_nsec: duration.subsec_nanos().into() }
 }
 
 #[cfg(test)]

@@ -8,17 +8,19 @@
 //! 4. handle the timeout, if it was due when the turn began: by then every socket was drained, so that a stall of this
 //!    process is not taken for silence of a path;
 //! 5. read the TUN, a bounded number of packets, unless the engine or a blocked socket holds it back;
-//! 6. flush what orders queued, take the facts, send.
+//! 6. take the facts, send.
+//!
+//! What orders made the engine send goes first, whenever the loop takes the engine.
 //!
 //! Every descriptor is level-triggered: what a bound left behind shows again in the next turn, after the others had theirs.
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use jump_proto::time::Instant;
+use jump_proto::engine::{Route, Sink, Via};
+use jump_proto::time::{Entropy, Instant};
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll;
 use rustix::fd::{AsFd, OwnedFd};
@@ -27,11 +29,11 @@ use rustix::time::{
     timerfd_settime,
 };
 
-use crate::batch::{Outside, PathFailed, SendBatch};
-use crate::clock;
+use crate::batch::{Outside, SendBatch, SocketFailed};
+use crate::clock::{self, SystemEntropy};
 use crate::counters::Counters;
-use crate::engine::{PacketEngine, Sink, Via};
-use crate::plane::{Handover, Shared};
+use crate::engine::PacketEngine;
+use crate::plane::{Core, Handover, Shared};
 use crate::sockets::Sockets;
 use crate::tun::{Inbox, Tun};
 use crate::turnstile::Poisoned;
@@ -77,22 +79,34 @@ impl From<Poisoned> for Failure {
     }
 }
 
+/// What leads out of the process.
+struct Wires {
+    epoll: OwnedFd,
+    tun: Option<Tun>,
+    sockets: Sockets,
+    batch: SendBatch,
+    /// Sockets that failed since the engine was told.
+    failures: Vec<SocketFailed>,
+}
+
+impl Wires {
+    fn outlet<'a>(&'a mut self, counters: &'a Counters, now: Instant) -> Outlet<'a> {
+        Outlet { wires: self, counters, entropy: SystemEntropy, now }
+    }
+}
+
 /// The loop's own things; what it shares is in [`Shared`].
 pub(crate) struct PacketLoop<E: PacketEngine> {
     shared: Arc<Shared<E>>,
-    epoll: OwnedFd,
+    wires: Wires,
     timer: OwnedFd,
     /// When the timer rings; it may be earlier than needed, never later.
     armed: Option<Instant>,
     deadline: Option<Instant>,
-    tun: Option<Tun>,
     tun_ready: bool,
     tun_watched: bool,
     inbox: Inbox,
-    sockets: Sockets,
     mail: Mail,
-    batch: SendBatch,
-    failures: Vec<PathFailed>,
     facts: Vec<E::Fact>,
     events: Vec<epoll::Event>,
     ready: Vec<u64>,
@@ -108,18 +122,20 @@ impl<E: PacketEngine> PacketLoop<E> {
             epoll::add(&epoll, source, data, epoll::EventFlags::IN).map_err(io_failure("epoll"))?;
         }
         Ok(Self {
-            epoll,
+            wires: Wires {
+                epoll,
+                tun: None,
+                sockets: Sockets::new(FIRST_SOCKET),
+                batch: SendBatch::new(),
+                failures: Vec::new(),
+            },
             timer,
             armed: None,
             deadline: None,
-            tun: None,
             tun_ready: false,
             tun_watched: false,
             inbox: Inbox::new(),
-            sockets: Sockets::new(FIRST_SOCKET),
             mail: Mail::new(),
-            batch: SendBatch::new(),
-            failures: Vec::new(),
             facts: Vec::new(),
             events: Vec::with_capacity(EVENTS),
             ready: Vec::with_capacity(EVENTS),
@@ -139,9 +155,7 @@ impl<E: PacketEngine> PacketLoop<E> {
     fn turn(&mut self) -> Result<(), Failure> {
         self.shared.counters.turns.add(1);
         self.take_over()?;
-        let due = self
-            .deadline
-            .is_some_and(|deadline| deadline <= clock::now());
+        let due = self.deadline.is_some_and(|deadline| deadline <= clock::now());
         self.receive(due)?;
         self.work(due)?;
         self.report();
@@ -150,16 +164,9 @@ impl<E: PacketEngine> PacketLoop<E> {
 
     /// Sleeps until something is to be done, and notes what.
     fn wait(&mut self) -> Result<(), Failure> {
-        let timeout = self
-            .batch
-            .expiry()
-            .map(|expiry| timespec(expiry.since(clock::now())));
+        let timeout = self.wires.batch.expiry().map(|expiry| timespec(expiry.since(clock::now())));
         self.events.clear();
-        match epoll::wait(
-            &self.epoll,
-            spare_capacity(&mut self.events),
-            timeout.as_ref(),
-        ) {
+        match epoll::wait(&self.wires.epoll, spare_capacity(&mut self.events), timeout.as_ref()) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(io_failure("epoll")(error)),
         }
@@ -183,7 +190,7 @@ impl<E: PacketEngine> PacketLoop<E> {
                 _ => {
                     self.ready.push(key);
                     if flags.contains(epoll::EventFlags::OUT) {
-                        self.sockets.unblock(key, &self.epoll);
+                        self.wires.sockets.unblock(key, &self.wires.epoll);
                     }
                 }
             }
@@ -194,20 +201,21 @@ impl<E: PacketEngine> PacketLoop<E> {
     fn take_over(&mut self) -> Result<(), Failure> {
         for handover in self.shared.take_handovers() {
             match handover {
-                Handover::ClosePath(path) => self.sockets.remove(Via::Path(path)),
+                Handover::ClosePath(path) => self.wires.sockets.remove(Via::Path(path)),
                 Handover::Socket(udp) => self
+                    .wires
                     .sockets
-                    .add(*udp, &self.epoll)
+                    .add(*udp, &self.wires.epoll)
                     .map_err(io_failure("watching a socket"))?,
                 Handover::Tun(tun) => {
                     epoll::add(
-                        &self.epoll,
+                        &self.wires.epoll,
                         &tun,
                         epoll::EventData::new_u64(TUN),
                         epoll::EventFlags::IN,
                     )
                     .map_err(io_failure("watching the TUN"))?;
-                    self.tun = Some(tun);
+                    self.wires.tun = Some(tun);
                     self.tun_watched = true;
                 }
             }
@@ -218,9 +226,9 @@ impl<E: PacketEngine> PacketLoop<E> {
     /// Receives from the ready sockets, or from all when a timeout is due.
     fn receive(&mut self, due: bool) -> Result<(), Failure> {
         let batches = if due { BATCHES_WHEN_LATE } else { BATCHES };
-        for place in 0..self.sockets.len() {
+        for place in 0..self.wires.sockets.len() {
             for _ in 0..batches {
-                let Some(socket) = self.sockets.at(place) else {
+                let Some(socket) = self.wires.sockets.at(place) else {
                     break;
                 };
                 if !due && !self.ready.contains(&socket.key) {
@@ -245,26 +253,18 @@ impl<E: PacketEngine> PacketLoop<E> {
     /// Hands one batch to the engine and sends what it answers.
     fn open_mail(&mut self, via: Via) -> Result<(), Failure> {
         let now = clock::now();
-        let mut engine = self.shared.engine.lock()?;
-        let mut outlet = Outlet {
-            tun: self.tun.as_ref(),
-            batch: &mut self.batch,
-            outside: Outside {
-                sockets: &mut self.sockets,
-                epoll: &self.epoll,
-                counters: &self.shared.counters,
-                failures: &mut self.failures,
-            },
-            now,
-        };
+        let mut core = self.shared.core.lock()?;
+        let Core { engine, outbox } = &mut *core;
+        let mut outlet = self.wires.outlet(&self.shared.counters, now);
+        outbox.pour(&mut outlet);
         let mut opened = 0;
         for datagram in self.mail.datagrams() {
             opened += 1;
-            let (remote, local) = (datagram.remote, datagram.local);
-            engine.handle_datagram(via, remote, local, datagram.bytes, now, &mut outlet);
+            let from = Route { via, remote: datagram.remote, local: datagram.local };
+            engine.handle_datagram(from, datagram.bytes, now, &mut outlet);
         }
-        drop(engine);
-        outlet.outside.counters.datagrams_in.add(opened);
+        drop(core);
+        outlet.counters.datagrams_in.add(opened);
         outlet.send();
         Ok(())
     }
@@ -272,56 +272,49 @@ impl<E: PacketEngine> PacketLoop<E> {
     /// Does everything else that needs the engine, and sends what came of it.
     fn work(&mut self, due: bool) -> Result<(), Failure> {
         let now = clock::now();
-        let mut engine = self.shared.engine.lock()?;
-        let mut outlet = Outlet {
-            tun: self.tun.as_ref(),
-            batch: &mut self.batch,
-            outside: Outside {
-                sockets: &mut self.sockets,
-                epoll: &self.epoll,
-                counters: &self.shared.counters,
-                failures: &mut self.failures,
-            },
-            now,
-        };
+        let mut core = self.shared.core.lock()?;
+        let Core { engine, outbox } = &mut *core;
+        for failed in self.wires.failures.drain(..) {
+            engine.handle_socket_error(failed.via, failed.errno);
+        }
+        let mut outlet = self.wires.outlet(&self.shared.counters, now);
+        outbox.pour(&mut outlet);
         if due {
             engine.handle_timeout(now, &mut outlet);
         }
-        if let Some(tun) = self.tun.as_ref().filter(|_| self.tun_ready) {
-            read_tun(&mut *engine, tun, &mut self.inbox, &mut outlet)?;
+        if self.tun_ready {
+            read_tun(engine, &mut self.inbox, &mut outlet)?;
         }
-        engine.flush(now, &mut outlet);
         while let Some(fact) = engine.poll_fact() {
             self.facts.push(fact);
         }
         self.deadline = engine.poll_timeout();
-        let tun_open = engine.tun_open();
-        drop(engine);
+        let tun_open = engine.tun_open(now);
+        drop(core);
 
         outlet.send();
-        self.watch_tun(tun_open && !self.batch.is_congested())
+        if !self.wires.failures.is_empty() {
+            // The engine is told in the next turn, which comes at once.
+            self.shared.wake.ring();
+        }
+        self.watch_tun(tun_open && !self.wires.batch.is_congested())
     }
 
     /// Puts what was found on the way up.
     fn report(&mut self) {
-        let failed = self.failures.drain(..);
-        self.facts
-            .extend(failed.map(|failed| E::path_failed(failed.path, failed.errno)));
         let facts = self.facts.drain(..);
-        self.shared
-            .facts
-            .push(facts.map(|fact| (E::weigh(&fact), fact)));
+        self.shared.facts.push(facts.map(|fact| (E::weigh(&fact), fact)));
     }
 
     /// Starts or stops listening to the TUN.
     fn watch_tun(&mut self, watched: bool) -> Result<(), Failure> {
-        let Some(tun) = self.tun.as_ref().filter(|_| watched != self.tun_watched) else {
+        let Some(tun) = self.wires.tun.as_ref().filter(|_| watched != self.tun_watched) else {
             return Ok(());
         };
         self.tun_watched = watched;
         let mut wanted = epoll::EventFlags::empty();
         wanted.set(epoll::EventFlags::IN, watched);
-        epoll::modify(&self.epoll, tun, epoll::EventData::new_u64(TUN), wanted)
+        epoll::modify(&self.wires.epoll, tun, epoll::EventData::new_u64(TUN), wanted)
             .map_err(io_failure("watching the TUN"))
     }
 
@@ -348,72 +341,64 @@ impl<E: PacketEngine> PacketLoop<E> {
 /// Reads the TUN until it is empty, the turn's share is used up, or someone holds it back.
 fn read_tun<E: PacketEngine>(
     engine: &mut E,
-    tun: &Tun,
     inbox: &mut Inbox,
     outlet: &mut Outlet<'_>,
 ) -> Result<(), Failure> {
     let mut read = 0;
-    while read < TUN_PACKETS && engine.tun_open() && !outlet.batch.is_congested() {
+    while read < TUN_PACKETS && engine.tun_open(outlet.now) && !outlet.wires.batch.is_congested() {
+        let Some(tun) = &outlet.wires.tun else {
+            break;
+        };
         let Some(packet) = inbox.receive(tun).map_err(|_| Failure::TunGone)? else {
             break;
         };
         read += 1;
-        if !engine.handle_tun(packet, outlet.now, outlet) {
-            break;
-        }
+        engine.handle_tun(packet, outlet.now, outlet);
     }
-    outlet.outside.counters.tun_in.add(read);
+    outlet.counters.tun_in.add(read);
     Ok(())
 }
 
 /// Where the engine's packets go.
 struct Outlet<'a> {
-    tun: Option<&'a Tun>,
-    batch: &'a mut SendBatch,
-    outside: Outside<'a>,
+    wires: &'a mut Wires,
+    counters: &'a Counters,
+    entropy: SystemEntropy,
     now: Instant,
 }
 
 impl Outlet<'_> {
     fn send(&mut self) {
-        self.batch.flush(&mut self.outside, self.now);
+        let Wires { epoll, sockets, batch, failures, .. } = &mut *self.wires;
+        batch.flush(&mut Outside { sockets, epoll, counters: self.counters, failures }, self.now);
     }
 }
 
 impl Sink for Outlet<'_> {
     fn deliver(&mut self, inner: &[u8]) {
-        let written = self.tun.is_some_and(|tun| tun.send(inner).is_ok());
-        let counters: &Counters = self.outside.counters;
-        let counter = if written {
-            &counters.tun_out
-        } else {
-            &counters.tun_refused
-        };
+        let tun = self.wires.tun.as_ref();
+        let written = tun.is_some_and(|tun| tun.send(inner).is_ok());
+        let counter = if written { &self.counters.tun_out } else { &self.counters.tun_refused };
         counter.add(1);
     }
 
-    fn buffer(
-        &mut self,
-        via: Via,
-        to: SocketAddr,
-        source: Option<IpAddr>,
-        len: usize,
-    ) -> &mut [u8] {
-        if !self.batch.has_room(len) {
+    fn buffer(&mut self, route: Route, len: usize) -> &mut [u8] {
+        if !self.wires.batch.has_room(len) {
             self.send();
         }
-        if !self.batch.has_room(len) {
-            self.outside.counters.send_overflow.add(self.batch.clear());
+        if !self.wires.batch.has_room(len) {
+            self.counters.send_overflow.add(self.wires.batch.clear());
         }
-        self.batch.push(via, to, source, len)
+        self.wires.batch.push(route, len)
+    }
+
+    fn entropy(&mut self) -> &mut dyn Entropy {
+        &mut self.entropy
     }
 }
 
 fn timespec(duration: Duration) -> Timespec {
-    Timespec {
-        tv_sec: duration.as_secs().cast_signed(),
-        tv_nsec: duration.subsec_nanos().into(),
-    }
+    Timespec { tv_sec: duration.as_secs().cast_signed(), tv_nsec: duration.subsec_nanos().into() }
 }
 
 fn io_failure(what: &'static str) -> impl Fn(rustix::io::Errno) -> Failure {

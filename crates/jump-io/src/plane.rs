@@ -14,19 +14,20 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
 
+use jump_proto::engine::{Route, Via};
 use jump_proto::time::Instant;
 
 use crate::clock;
 use crate::counters::Counters;
 use crate::engine::PacketEngine;
-use crate::facts::{Bell, CAPACITY, FactQueue};
+use crate::facts::{Bell, CAPACITY, Drained, FactQueue};
+use crate::outbox::Outbox;
 use crate::packet_loop::PacketLoop;
 use crate::tun::Tun;
 use crate::turnstile::Turnstile;
 use crate::udp::Udp;
 
 /// Why a call was not carried out.
-#[non_exhaustive]
 #[derive(Debug)]
 pub enum PlaneError {
     /// The data plane was closed.
@@ -52,13 +53,20 @@ pub struct Plane<E: PacketEngine> {
 
 /// What the loop and its callers share.
 pub(crate) struct Shared<E: PacketEngine> {
-    pub(crate) engine: Turnstile<E>,
+    pub(crate) core: Turnstile<Core<E>>,
     pub(crate) facts: FactQueue<E::Fact>,
     pub(crate) counters: Counters,
     pub(crate) wake: Bell,
     handovers: Mutex<Vec<Handover>>,
     closed: AtomicBool,
     failure: OnceLock<String>,
+}
+
+/// The engine, and what orders made it send.
+#[derive(Debug)]
+pub(crate) struct Core<E> {
+    pub(crate) engine: E,
+    pub(crate) outbox: Outbox,
 }
 
 /// What the loop is given to own, or told to let go.
@@ -74,7 +82,7 @@ impl<E: PacketEngine> Plane<E> {
     pub fn new(engine: E) -> io::Result<Self> {
         Ok(Self {
             shared: Arc::new(Shared {
-                engine: Turnstile::new(engine),
+                core: Turnstile::new(Core { engine, outbox: Outbox::default() }),
                 facts: FactQueue::new(CAPACITY)?,
                 counters: Counters::default(),
                 wake: Bell::new()?,
@@ -112,6 +120,8 @@ impl<E: PacketEngine> Plane<E> {
             let _ = thread.join();
         }
         drop(self.shared.take_handovers());
+        // Who waits for facts learns that none will come.
+        self.shared.facts.ring();
     }
 
     /// Opens the TUN device and returns its name.
@@ -132,18 +142,19 @@ impl<E: PacketEngine> Plane<E> {
         Ok(local)
     }
 
-    /// Opens a client's path; one with the same number is replaced.
+    /// Opens a client's path, in place of one with the same number, and returns its route.
     pub fn open_path(
         &self,
         path: u32,
         interface: &str,
         remote: SocketAddr,
         mark: u32,
-    ) -> Result<(), PlaneError> {
+    ) -> Result<Route, PlaneError> {
         self.shared.check()?;
         let udp = Udp::connect(path, interface, remote, mark)?;
+        let remote = udp.remote_address()?;
         self.shared.hand_over(Handover::Socket(Box::new(udp)));
-        Ok(())
+        Ok(Route { via: Via::Path(path), remote, local: None })
     }
 
     /// Closes a client's path.
@@ -153,16 +164,16 @@ impl<E: PacketEngine> Plane<E> {
         Ok(())
     }
 
-    /// Changes the engine and wakes the loop to send what that queued.
-    pub fn order<T>(&self, change: impl FnOnce(&mut E, Instant) -> T) -> Result<T, PlaneError> {
+    /// Changes the engine and wakes the loop to send what that brought about.
+    pub fn order<T>(
+        &self,
+        change: impl FnOnce(&mut E, Instant, &mut Outbox) -> T,
+    ) -> Result<T, PlaneError> {
         self.shared.check()?;
         let result = {
-            let mut engine = self
-                .shared
-                .engine
-                .lock()
-                .map_err(|_| self.shared.broken())?;
-            change(&mut engine, clock::now())
+            let mut core = self.shared.core.lock().map_err(|_| self.shared.broken())?;
+            let Core { engine, outbox } = &mut *core;
+            change(engine, clock::now(), outbox)
         };
         self.shared.wake.ring();
         Ok(result)
@@ -171,27 +182,19 @@ impl<E: PacketEngine> Plane<E> {
     /// Looks at the engine.
     pub fn look<T>(&self, read: impl FnOnce(&E) -> T) -> Result<T, PlaneError> {
         self.shared.check()?;
-        let engine = self
-            .shared
-            .engine
-            .lock()
-            .map_err(|_| self.shared.broken())?;
-        Ok(read(&engine))
+        let core = self.shared.core.lock().map_err(|_| self.shared.broken())?;
+        Ok(read(&core.engine))
     }
 
     /// Takes up to `limit` facts; a failure of the loop shows once its last facts are taken.
-    pub fn drain(&self, limit: usize) -> Result<Vec<E::Fact>, PlaneError> {
+    pub fn drain(&self, limit: usize) -> Result<Drained<E::Fact>, PlaneError> {
         let drained = self.shared.facts.drain(limit);
-        let mut facts = drained.facts;
-        if drained.dropped > 0 {
-            facts.push(E::facts_dropped(drained.dropped));
-        }
-        if facts.is_empty() {
+        if drained.facts.is_empty() && drained.dropped == 0 {
             self.shared.check()?;
-        } else if self.shared.failure.get().is_some() {
+        } else if self.shared.check().is_err() {
             self.shared.facts.ring();
         }
-        Ok(facts)
+        Ok(drained)
     }
 
     /// Returns the descriptor that is readable while there are facts, or a failure, to be drained.
@@ -227,19 +230,11 @@ impl<E: PacketEngine> Shared<E> {
     }
 
     pub(crate) fn take_handovers(&self) -> Vec<Handover> {
-        mem::take(
-            &mut *self
-                .handovers
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner),
-        )
+        mem::take(&mut *self.handovers.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn hand_over(&self, handover: Handover) {
-        let mut handovers = self
-            .handovers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut handovers = self.handovers.lock().unwrap_or_else(PoisonError::into_inner);
         handovers.push(handover);
         drop(handovers);
         self.wake.ring();
@@ -276,6 +271,5 @@ fn run<E: PacketEngine>(shared: &Arc<Shared<E>>) {
 
 fn text_of(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("without a text")
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a text")
 }

@@ -1,9 +1,9 @@
 //! The sockets that are open, found by what the engine calls them.
 
+use jump_proto::engine::Via;
 use rustix::event::epoll;
 use rustix::fd::OwnedFd;
 
-use crate::engine::Via;
 use crate::udp::Udp;
 
 /// A client has a handful of paths and a gateway one socket per address: a scan beats a map.
@@ -28,10 +28,7 @@ pub(crate) struct OpenSocket {
 impl Sockets {
     /// Takes the keys from `first_key` on.
     pub(crate) fn new(first_key: u64) -> Self {
-        Self {
-            open: Vec::new(),
-            next_key: first_key,
-        }
+        Self { open: Vec::new(), next_key: first_key }
     }
 
     /// Adds a socket, in place of one with the same name.
@@ -39,18 +36,8 @@ impl Sockets {
         self.remove(udp.via());
         let key = self.next_key;
         self.next_key += 1;
-        epoll::add(
-            epoll,
-            &udp,
-            epoll::EventData::new_u64(key),
-            epoll::EventFlags::IN,
-        )?;
-        self.open.push(OpenSocket {
-            udp,
-            key,
-            blocked: false,
-            failed: false,
-        });
+        epoll::add(epoll, &udp, epoll::EventData::new_u64(key), epoll::EventFlags::IN)?;
+        self.open.push(OpenSocket { udp, key, blocked: false, failed: false });
         Ok(())
     }
 
@@ -89,11 +76,6 @@ impl OpenSocket {
         let mut wanted = epoll::EventFlags::IN;
         wanted.set(epoll::EventFlags::OUT, blocked);
         // A failure leaves the age limit of the batch to end the block.
-        let _ = epoll::modify(
-            epoll,
-            &self.udp,
-            epoll::EventData::new_u64(self.key),
-            wanted,
-        );
+        let _ = epoll::modify(epoll, &self.udp, epoll::EventData::new_u64(self.key), wanted);
     }
 }

@@ -66,9 +66,9 @@ impl Inbox {
     }
 
     /// Returns the next packet, or `None` when there is none yet.
-    pub fn receive(&mut self, tun: &Tun) -> io::Result<Option<&[u8]>> {
+    pub fn receive(&mut self, tun: &Tun) -> io::Result<Option<&mut [u8]>> {
         match rustix::io::retry_on_intr(|| rustix::io::read(tun, &mut *self.0)) {
-            Ok(length) => Ok(Some(&self.0[..length])),
+            Ok(length) => Ok(Some(&mut self.0[..length])),
             Err(rustix::io::Errno::AGAIN) => Ok(None),
             Err(error) => Err(error.into()),
         }

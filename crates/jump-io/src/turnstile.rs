@@ -21,10 +21,7 @@ pub struct Poisoned;
 impl<T> Turnstile<T> {
     /// Puts `value` behind the lock.
     pub const fn new(value: T) -> Self {
-        Self {
-            gate: Mutex::new(()),
-            value: Mutex::new(value),
-        }
+        Self { gate: Mutex::new(()), value: Mutex::new(value) }
     }
 
     /// Waits for at most one holder and those who asked before.
@@ -45,10 +42,7 @@ mod tests {
     #[test]
     fn an_order_gets_its_turn_while_a_busy_thread_relocks_without_pause() {
         let turnstile = Arc::new(Turnstile::new(()));
-        let (stop, rounds) = (
-            Arc::new(AtomicBool::new(false)),
-            Arc::new(AtomicU64::new(0)),
-        );
+        let (stop, rounds) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let busy = thread::spawn({
             let (turnstile, stop, rounds) = (turnstile.clone(), stop.clone(), rounds.clone());
             move || {

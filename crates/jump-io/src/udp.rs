@@ -8,7 +8,7 @@ use quinn_udp::{RecvMeta, UdpSocketState};
 use rustix::net::sockopt;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::engine::Via;
+use jump_proto::engine::Via;
 
 /// Messages per receive call; with GRO each may hold up to 64 datagrams.
 pub const RECEIVE_MESSAGES: usize = 16;
@@ -61,10 +61,7 @@ impl Udp {
         let mut slices: [IoSliceMut<'_>; RECEIVE_MESSAGES] =
             std::array::from_fn(|_| IoSliceMut::new(messages.next().unwrap_or_default()));
         mail.received = 0;
-        match self
-            .state
-            .recv((&self.socket).into(), &mut slices, &mut mail.metas)
-        {
+        match self.state.recv((&self.socket).into(), &mut slices, &mut mail.metas) {
             Ok(count) => {
                 mail.received = count;
                 Ok(count)
@@ -83,6 +80,14 @@ impl Udp {
     pub fn local_address(&self) -> io::Result<SocketAddr> {
         self.socket
             .local_addr()?
+            .as_socket()
+            .ok_or_else(|| io::Error::from(io::ErrorKind::AddrNotAvailable))
+    }
+
+    /// Returns the address that the socket is connected to.
+    pub fn remote_address(&self) -> io::Result<SocketAddr> {
+        self.socket
+            .peer_addr()?
             .as_socket()
             .ok_or_else(|| io::Error::from(io::ErrorKind::AddrNotAvailable))
     }
@@ -131,18 +136,14 @@ impl Mail {
     /// Hands out each datagram of the last batch; a coalesced message is cut again.
     pub fn datagrams(&mut self) -> impl Iterator<Item = Datagram<'_>> {
         let messages = self.space.chunks_exact_mut(MESSAGE_MAX);
-        messages
-            .zip(&self.metas[..self.received])
-            .flat_map(|(message, meta)| {
-                let length = meta.len.min(message.len());
-                message[..length]
-                    .chunks_mut(meta.stride.max(1))
-                    .map(|bytes| Datagram {
-                        remote: meta.addr,
-                        local: meta.dst_ip,
-                        bytes,
-                    })
+        messages.zip(&self.metas[..self.received]).flat_map(|(message, meta)| {
+            let length = meta.len.min(message.len());
+            message[..length].chunks_mut(meta.stride.max(1)).map(|bytes| Datagram {
+                remote: meta.addr,
+                local: meta.dst_ip,
+                bytes,
             })
+        })
     }
 }
 
@@ -153,11 +154,7 @@ impl Default for Mail {
 }
 
 fn open(address: SocketAddr) -> io::Result<Socket> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::DGRAM,
-        Some(Protocol::UDP),
-    )?;
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     // The forced sizes pass the system's limit and need a privilege; the plain ones are clamped by it.
     if sockopt::set_socket_recv_buffer_size_force(&socket, SOCKET_BUFFER).is_err() {
         sockopt::set_socket_recv_buffer_size(&socket, SOCKET_BUFFER)?;

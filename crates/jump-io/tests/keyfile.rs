@@ -20,10 +20,7 @@ fn created_keys_load_as_they_were() {
     assert_eq!(created.identity.public(), loaded.identity.public());
     assert!(created.node == loaded.node && created.cluster == loaded.cluster);
     assert!(created.node != created.cluster);
-    let mode = fs::metadata(directory.0.join("node.key"))
-        .expect("there")
-        .permissions()
-        .mode();
+    let mode = fs::metadata(directory.0.join("node.key")).expect("there").permissions().mode();
     assert_eq!(mode & 0o7777, 0o600);
 }
 
@@ -66,24 +63,13 @@ fn a_link_in_place_of_a_key_is_refused() {
 
 #[test]
 fn a_damaged_key_is_refused_by_name() {
-    for text in [
-        "",
-        "AAEC",
-        &SECRET[1..],
-        &format!("{SECRET}{SECRET}"),
-        "\u{0}",
-    ] {
+    for text in ["", "AAEC", &SECRET[1..], &format!("{SECRET}{SECRET}"), "\u{0}"] {
         let directory = Directory::new();
         directory.write("gateway.key", text, 0o600);
 
-        let refused = GatewayKeys::load(&directory.0)
-            .expect_err("refused")
-            .to_string();
+        let refused = GatewayKeys::load(&directory.0).expect_err("refused").to_string();
 
-        assert!(
-            refused.contains("gateway.key:1: expected one line"),
-            "{refused}"
-        );
+        assert!(refused.contains("gateway.key:1: expected one line"), "{refused}");
     }
 }
 
@@ -133,16 +119,9 @@ fn a_written_configuration_loads_with_the_key_whose_public_half_was_told() {
     let public =
         ClientKeys::write_config(&mut text, &template, &mut SystemEntropy).expect("written");
 
-    let path = directory.write(
-        "client.toml",
-        std::str::from_utf8(&text).expect("text"),
-        0o600,
-    );
+    let path = directory.write("client.toml", std::str::from_utf8(&text).expect("text"), 0o600);
     let (keys, rest) = ClientKeys::load(&path).expect("loaded");
-    assert_eq!(
-        (*keys.identity.public(), rest),
-        (public, template.replace(PLACEHOLDER, ""))
-    );
+    assert_eq!((*keys.identity.public(), rest), (public, template.replace(PLACEHOLDER, "")));
 }
 
 #[test]

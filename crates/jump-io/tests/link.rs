@@ -24,21 +24,12 @@ const RIGHT: Ipv4Addr = Ipv4Addr::new(10, 7, 0, 2);
 fn a_tcp_stream_with_offloads_crosses_whole() {
     const LENGTH: usize = 8 << 20;
     let lab = Lab::new();
-    lab.link.configure(LinkSettings {
-        delay_us: 500,
-        ..LinkSettings::default()
-    });
-    let listener = lab
-        .right
-        .run(|| TcpListener::bind((RIGHT, 5_000)).expect("bound"));
-    let mut sender = lab
-        .left
-        .run(|| TcpStream::connect((RIGHT, 5_000)).expect("connected"));
+    lab.link.configure(LinkSettings { delay_us: 500, ..LinkSettings::default() });
+    let listener = lab.right.run(|| TcpListener::bind((RIGHT, 5_000)).expect("bound"));
+    let mut sender = lab.left.run(|| TcpStream::connect((RIGHT, 5_000)).expect("connected"));
     let (mut peer, _) = listener.accept().expect("accepted");
 
-    let sent: Vec<u8> = (0..LENGTH)
-        .map(|place| (place >> 10) as u8 ^ place as u8)
-        .collect();
+    let sent: Vec<u8> = (0..LENGTH).map(|place| (place >> 10) as u8 ^ place as u8).collect();
     let bytes = sent.clone();
     let writer = thread::spawn(move || sender.write_all(&bytes).expect("written"));
     let mut received = Vec::new();
@@ -115,13 +106,7 @@ impl Lab {
             let link = link.clone();
             move || link.run(orders.as_fd()).expect("the link runs to its end")
         });
-        Self {
-            left,
-            right,
-            link,
-            control: Some(control),
-            running: Some(running),
-        }
+        Self { left, right, link, control: Some(control), running: Some(running) }
     }
 
     fn sockets(&self) -> (UdpSocket, UdpSocket) {
@@ -138,9 +123,7 @@ impl Lab {
     fn counter(&self, name: &str) -> u64 {
         let counters = self.link.counters().snapshot();
         let found = counters.iter().find(|(found, _)| *found == name);
-        found
-            .map(|&(_, count)| count)
-            .expect("a counter of that name")
+        found.map(|&(_, count)| count).expect("a counter of that name")
     }
 }
 
@@ -161,9 +144,7 @@ fn exchange(left: &UdpSocket, right: &UdpSocket, bytes: &[u8]) {
 }
 
 fn receive(socket: &UdpSocket) -> Vec<u8> {
-    socket
-        .set_read_timeout(Some(Duration::from_secs(10)))
-        .expect("set");
+    socket.set_read_timeout(Some(Duration::from_secs(10))).expect("set");
     let mut buffer = [0; 64];
     let length = socket.recv(&mut buffer).expect("received");
     buffer[..length].to_vec()

@@ -75,10 +75,7 @@ impl Sender {
         // The capacity is never exceeded, so what a pointer points to does not move.
         for message in messages.take(MESSAGES_MAX) {
             let header = self.header(message);
-            self.headers.push(libc::mmsghdr {
-                msg_hdr: header,
-                msg_len: 0,
-            });
+            self.headers.push(libc::mmsghdr { msg_hdr: header, msg_len: 0 });
         }
     }
 
@@ -89,10 +86,7 @@ impl Sender {
             iov_base: message.bytes.as_ptr().cast_mut().cast::<c_void>(),
             iov_len: message.bytes.len(),
         });
-        header.msg_iov = self
-            .vectors
-            .last_mut()
-            .map_or(ptr::null_mut(), ptr::from_mut);
+        header.msg_iov = self.vectors.last_mut().map_or(ptr::null_mut(), ptr::from_mut);
         header.msg_iovlen = 1;
         if let Some(to) = message.to {
             self.names.push(to.into());
@@ -118,18 +112,14 @@ fn write_source(header: &mut libc::msghdr, control: &mut Control, source: IpAddr
         IpAddr::V4(address) => {
             let info = libc::in_pktinfo {
                 ipi_ifindex: 0,
-                ipi_spec_dst: libc::in_addr {
-                    s_addr: u32::from_ne_bytes(address.octets()),
-                },
+                ipi_spec_dst: libc::in_addr { s_addr: u32::from_ne_bytes(address.octets()) },
                 ipi_addr: libc::in_addr { s_addr: 0 },
             };
             write_control(header, libc::IPPROTO_IP, libc::IP_PKTINFO, info)
         }
         IpAddr::V6(address) => {
             let info = libc::in6_pktinfo {
-                ipi6_addr: libc::in6_addr {
-                    s6_addr: address.octets(),
-                },
+                ipi6_addr: libc::in6_addr { s6_addr: address.octets() },
                 ipi6_ifindex: 0,
             };
             write_control(header, libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, info)

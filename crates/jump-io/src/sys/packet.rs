@@ -32,12 +32,7 @@ pub(crate) fn open(interface: u32, buffer: usize) -> io::Result<OwnedFd> {
         mr_alen: 0,
         mr_address: [0; 8],
     };
-    set(
-        &socket,
-        libc::SOL_PACKET,
-        libc::PACKET_ADD_MEMBERSHIP,
-        &everything,
-    )?;
+    set(&socket, libc::SOL_PACKET, libc::PACKET_ADD_MEMBERSHIP, &everything)?;
     bind(&socket, index)?;
     Ok(socket)
 }
@@ -58,10 +53,7 @@ pub(crate) fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<R
         let header: libc::msghdr = mem::zeroed();
         (from, header)
     };
-    let mut vector = libc::iovec {
-        iov_base: buffer.as_mut_ptr().cast(),
-        iov_len: buffer.len(),
-    };
+    let mut vector = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
     header.msg_name = ptr::from_mut(&mut from).cast();
     header.msg_namelen = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
     header.msg_iov = &raw mut vector;
@@ -91,13 +83,7 @@ fn set<T: Copy>(socket: &OwnedFd, level: c_int, option: c_int, value: &T) -> io:
     let size = size_of::<T>() as libc::socklen_t;
     // SAFETY: the value is plain data that lives through the call and has the size that is told.
     let done = unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            level,
-            option,
-            ptr::from_ref(value).cast(),
-            size,
-        )
+        libc::setsockopt(socket.as_raw_fd(), level, option, ptr::from_ref(value).cast(), size)
     };
     checked(done).map(drop)
 }

@@ -37,12 +37,7 @@ pub(crate) fn set_queue_length(name: &str, packets: u32) -> io::Result<()> {
 }
 
 fn control_interface(command: libc::Ioctl, request: &mut libc::ifreq) -> io::Result<()> {
-    let any = socket_with(
-        AddressFamily::INET,
-        SocketType::DGRAM,
-        SocketFlags::CLOEXEC,
-        None,
-    )?;
+    let any = socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
     control(any.as_fd(), command, request)
 }
 

@@ -3,25 +3,19 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use jump_io::engine::{PacketEngine, Sink, Via};
+use jump_io::engine::PacketEngine;
 use jump_io::facts::Weight;
 use jump_io::plane::{Plane, PlaneError};
+use jump_proto::engine::{Route, Sink, Via};
 use jump_proto::time::Instant;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 /// What the echo engine reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Seen {
-    Datagram {
-        via: Via,
-        local: Option<IpAddr>,
-        bytes: Vec<u8>,
-    },
-    Dropped(u64),
-    PathFailed(u32, i32),
-    Timeout {
-        datagrams_before: usize,
-    },
+    Datagram { via: Via, local: Option<IpAddr>, bytes: Vec<u8> },
+    SocketFailed(Via, i32),
+    Timeout { datagrams_before: usize },
     Tun(Vec<u8>),
 }
 
@@ -29,11 +23,10 @@ pub(crate) enum Seen {
 #[derive(Debug, Default)]
 pub(crate) struct Echo {
     pub(crate) deadline: Option<Instant>,
-    pub(crate) outgoing: Vec<(Via, SocketAddr, Vec<u8>)>,
     pub(crate) tun_closed: bool,
     pub(crate) tun_packets: usize,
     pub(crate) quiet: bool,
-    pub(crate) peer: Option<(Via, SocketAddr)>,
+    pub(crate) peer: Option<Route>,
     seen: Vec<Seen>,
     datagrams: usize,
 }
@@ -43,9 +36,7 @@ impl PacketEngine for Echo {
 
     fn handle_datagram<S: Sink>(
         &mut self,
-        via: Via,
-        remote: SocketAddr,
-        local: Option<IpAddr>,
+        from: Route,
         datagram: &mut [u8],
         _now: Instant,
         sink: &mut S,
@@ -56,42 +47,30 @@ impl PacketEngine for Echo {
         } else if datagram.starts_with(b"panic:") {
             panic!("the test asked for it");
         } else if !self.quiet {
-            self.seen.push(Seen::Datagram {
-                via,
-                local,
-                bytes: datagram.to_vec(),
-            });
-            sink.buffer(via, remote, local, datagram.len())
-                .copy_from_slice(datagram);
+            let Route { via, local, .. } = from;
+            self.seen.push(Seen::Datagram { via, local, bytes: datagram.to_vec() });
+            sink.buffer(from, datagram.len()).copy_from_slice(datagram);
         }
     }
 
-    fn handle_tun<S: Sink>(&mut self, packet: &[u8], _now: Instant, sink: &mut S) -> bool {
+    fn handle_tun<S: Sink>(&mut self, inner: &mut [u8], _now: Instant, sink: &mut S) {
         self.tun_packets += 1;
-        if let Some((via, to)) = self.peer {
-            sink.buffer(via, to, None, packet.len())
-                .copy_from_slice(packet);
-        } else {
-            self.seen.push(Seen::Tun(packet.to_vec()));
+        match self.peer {
+            Some(route) => sink.buffer(route, inner.len()).copy_from_slice(inner),
+            None => self.seen.push(Seen::Tun(inner.to_vec())),
         }
-        true
     }
 
     fn handle_timeout<S: Sink>(&mut self, _now: Instant, _sink: &mut S) {
         self.deadline = None;
-        self.seen.push(Seen::Timeout {
-            datagrams_before: self.datagrams,
-        });
+        self.seen.push(Seen::Timeout { datagrams_before: self.datagrams });
     }
 
-    fn flush<S: Sink>(&mut self, _now: Instant, sink: &mut S) {
-        for (via, to, bytes) in self.outgoing.drain(..) {
-            sink.buffer(via, to, None, bytes.len())
-                .copy_from_slice(&bytes);
-        }
+    fn handle_socket_error(&mut self, via: Via, errno: i32) {
+        self.seen.push(Seen::SocketFailed(via, errno));
     }
 
-    fn tun_open(&self) -> bool {
+    fn tun_open(&self, _now: Instant) -> bool {
         !self.tun_closed
     }
 
@@ -106,14 +85,22 @@ impl PacketEngine for Echo {
     fn weigh(_fact: &Seen) -> Weight {
         Weight::Control
     }
+}
 
-    fn path_failed(path: u32, errno: i32) -> Seen {
-        Seen::PathFailed(path, errno)
-    }
-
-    fn facts_dropped(count: u64) -> Seen {
-        Seen::Dropped(count)
-    }
+/// Makes an engine on path `path` send these datagrams.
+pub(crate) fn send<'a>(
+    plane: &Plane<Echo>,
+    path: u32,
+    datagrams: impl IntoIterator<Item = &'a [u8]>,
+) {
+    let remote = SocketAddr::from(([127, 0, 0, 1], 9));
+    let route = Route { via: Via::Path(path), remote, local: None };
+    let ordered = plane.order(|_, _, outbox| {
+        for bytes in datagrams {
+            outbox.buffer(route, bytes.len()).copy_from_slice(bytes);
+        }
+    });
+    ordered.expect("the loop runs");
 }
 
 /// Waits for facts until `enough` says so.
@@ -134,5 +121,5 @@ pub(crate) fn next(plane: &Plane<Echo>) -> Result<Vec<Seen>, PlaneError> {
     let mut descriptors = [PollFd::from_borrowed_fd(plane.facts_ready(), PollFlags::IN)];
     let ready = poll(&mut descriptors, Some(&patience)).expect("poll works");
     assert_eq!(ready, 1, "no fact in ten seconds");
-    plane.drain(512)
+    plane.drain(512).map(|drained| drained.facts)
 }
