@@ -7,7 +7,8 @@ plane's own bounded queue.
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Protocol, TypeAlias
@@ -27,10 +28,12 @@ from jumping_vpn.service.alarms import Alarms
 from jumping_vpn.service.clock import Clock
 from jumping_vpn.service.crew import Crew
 from jumping_vpn.service.fence import keep_fence
+from jumping_vpn.service.log import Outbox
 from jumping_vpn.service.report import Reporter
 
 BATCH: Final = 64
 WAITING_MAX: Final = 1024
+WATCHED_MAX: Final = 256
 ENTROPY: Final = 64
 ALONE: Final = 0
 
@@ -49,13 +52,6 @@ class Tunnel(Protocol):
 
     async def open(self, order: OpenTunnel) -> None:
         """Make it so; nothing to do where it is so already."""
-
-
-class Events(Protocol):
-    """Where events go; it neither waits nor fails."""
-
-    def append(self, events: Sequence[Event]) -> None:
-        """Take the events."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -79,7 +75,7 @@ class ClientDriver:
         keeper: StateKeeper,
         clock: Clock,
         reporter: Reporter,
-        events: Events,
+        events: Outbox,
     ) -> None:
         self.tally = Tally()
         self._core = core
@@ -93,6 +89,7 @@ class ClientDriver:
         self._inputs: asyncio.Queue[Input] = asyncio.Queue(WAITING_MAX)
         self._failed: deque[CandidateGone] = deque()
         self._alarms = Alarms()
+        self._watchers: list[asyncio.Queue[Event]] = []
         self._finish: Finish | None = None
 
     async def run(
@@ -112,6 +109,16 @@ class ClientDriver:
     async def order(self, command: Discovery) -> None:
         """Queue a command of the person at the machine."""
         await self._inputs.put(command)
+
+    @contextmanager
+    def watching(self) -> Iterator[asyncio.Queue[Event]]:
+        """Have a queue of the events from here on; what does not fit is left out."""
+        watcher: asyncio.Queue[Event] = asyncio.Queue(WATCHED_MAX)
+        self._watchers.append(watcher)
+        try:
+            yield watcher
+        finally:
+            self._watchers.remove(watcher)
 
     async def _serve(self, state: ClientState | None) -> None:
         now, wall_ms, entropy = self._instant()
@@ -143,9 +150,7 @@ class ClientDriver:
         except LookupError as error:
             self.tally.orders_failed += 1
             self._reporter.warn(str(error))
-        self._events.append(ready.observe)
-        for event in ready.observe:
-            self._reporter.happened(event)
+        self._tell(ready.observe)
         self._alarms.set(ALONE, ready.wake_at)
         if follow is not None:
             await self._perform(follow)
@@ -201,6 +206,15 @@ class ClientDriver:
                     cause=Reason.SOCKET_ERROR,
                 )
             )
+
+    def _tell(self, events: Sequence[Event]) -> None:
+        if events:
+            self._events.append(events)
+        for event in events:
+            self._reporter.happened(event)
+            for watcher in self._watchers:
+                if not watcher.full():
+                    watcher.put_nowait(event)
 
     async def _read_facts(self) -> None:
         while True:

@@ -9,7 +9,7 @@ counted; everything else waits in the data plane's own queue.
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final, TypeAlias
@@ -25,7 +25,7 @@ from jumping_vpn.core.facts import (
     SessionWanted,
 )
 from jumping_vpn.core.gateway import GatewayCore
-from jumping_vpn.core.ids import SessionNumber
+from jumping_vpn.core.ids import SessionId, SessionNumber
 from jumping_vpn.core.ready import NOTHING, RETRIES_MAX, Keep, Ready, Save, SaveFailure, Touch
 from jumping_vpn.core.record import Record
 from jumping_vpn.core.session.model import State
@@ -50,7 +50,7 @@ WORKERS: Final = 128
 WAITING_MAX: Final = 8192
 REQUESTS_MAX: Final = 2048
 BATCH: Final = 256
-ENTROPY: Final = 64
+ENTROPY: Final = 16
 REWRITING_MAX: Final = WORKERS // 4
 CLEARING_PERIOD_SECONDS: Final = 60.0
 
@@ -106,19 +106,22 @@ class GatewayDriver:
         self._log = log
         self._clock = clock
         self._records: dict[SessionNumber, Record] = {}
+        self._numbers: dict[SessionId, SessionNumber] = {}
         self._inherited: dict[SessionNumber, None] = {}
         self._lanes: Lanes[Item] = Lanes(self._work, workers=WORKERS, waiting_max=WAITING_MAX)
         self._alarms = Alarms()
+        self._intake = asyncio.Event()
+        self._intake.set()
 
     @property
-    def records(self) -> Iterable[Record]:
+    def records(self) -> Collection[Record]:
         """The sessions that this node holds."""
         return self._records.values()
 
     def hold(self, record: Record) -> None:
         """Take over a session that an earlier process left in the store."""
         self._orders.install(record)
-        self._records[record.number] = record
+        self._remember(record)
         self._inherited[record.number] = None
 
     async def run(self) -> None:
@@ -138,11 +141,17 @@ class GatewayDriver:
         await done
 
     async def settle(self) -> None:
-        """Wait until everything that was taken in is done."""
+        """Take nothing more in, and wait until everything that was is done."""
+        self._intake.clear()
+        await self.quiet()
+
+    async def quiet(self) -> None:
+        """Wait until nothing that was taken in waits or is under way."""
         await self._lanes.idle()
 
     async def _read(self) -> None:
         while True:
+            await self._intake.wait()
             await self._lanes.room()
             for fact in await self._plane.facts(BATCH):
                 self._take(fact)
@@ -175,17 +184,18 @@ class GatewayDriver:
             item.done.set_result(None)
 
     async def _serve(self, number: SessionNumber, item: Item) -> None:
+        if isinstance(item, BirthProven):
+            number = self._numbers.get(SessionId(item.session_id), number)
         for tries_left in reversed(range(RETRIES_MAX + 1)):
-            ready = self._decide(number, item)
-            if ready.read_again:
+            ready = self._derived(self._decide(number, item))
+            if ready.read_again and tries_left:
                 await self._read_again(number)
-                ready = self._decide(number, item)
-            ready = self._derived(ready)
+                continue
             failure, created = await self._save(number, ready.save)
             if failure is SaveFailure.CONCURRENT_UPDATE and tries_left:
-                failure = await self._read_again(number)
-                if failure is None:
+                if await self._read_again(number):
                     continue
+                failure = SaveFailure.STORE_UNAVAILABLE
             if failure is not None:
                 ready = self._unsaved(ready, failure)
                 await self._save(number, ready.save)
@@ -242,9 +252,13 @@ class GatewayDriver:
         except StoreError as error:
             return self._failure(error), number
         self.tally.saves += 1
-        self._records[record.number] = record
-        self._inherited.pop(record.number, None)
+        self._remember(record)
         return None, record.number
+
+    def _remember(self, record: Record) -> None:
+        self._records[record.number] = record
+        self._numbers[record.session.session_id] = record.number
+        self._inherited.pop(record.number, None)
 
     async def _write(self, save: Save | Touch | Keep) -> Record:
         match save:
@@ -276,36 +290,39 @@ class GatewayDriver:
     async def _read_back(self, meant: Record) -> Record:
         """Return the record as the store holds it if the write that ended unknown was done."""
         found = await self._store.get(meant.session.session_id)
-        if found is None or replace(found, number=meant.number, written=meant.written) != meant:
+        if found is None or _written(found) != _written(meant):
             raise StoreUnavailable("the write was not done")
-        return found
+        return replace(meant, number=found.number)
 
-    async def _read_again(self, number: SessionNumber) -> SaveFailure | None:
+    async def _read_again(self, number: SessionNumber) -> bool:
+        """Take the record from the store instead of memory; False where the store cannot tell."""
         try:
             record = await self._store.get_by_number(number)
-        except StoreError as error:
-            return self._failure(error)
-        if record is None:
-            self._records.pop(number, None)
-        else:
+        except StoreError:
+            self._log.store_failed("read")
+            return False
+        if record is not None:
             self._records[number] = record
-        return None
+        elif number in self._records:
+            self._part_from(self._records[number])
+        return True
 
     def _finish(self, ready: Ready, number: SessionNumber) -> None:
         """Perform what follows the save, in the order of the fields."""
         self._alarms.set(number, ready.wake_at)
+        record = self._records.get(number)
+        if record is not None and record.session.state is State.TERMINATED:
+            self._part_from(record)
         for order in ready.bind:
             self._orders.bind(order, created=number)
         for message in ready.send:
             self._orders.send(message, created=number)
         if ready.observe:
             self._store.append(ready.observe)
-        record = self._records.get(number)
-        if record is not None and record.session.state is State.TERMINATED:
-            self._part_from(record)
 
     def _part_from(self, record: Record) -> None:
         del self._records[record.number]
+        del self._numbers[record.session.session_id]
         self._alarms.set(record.number, None)
         self._core.forget(record.session.session_id)
 
@@ -333,3 +350,9 @@ class GatewayDriver:
                         await self._store.delete(session_id)
             except StoreError:
                 self._log.store_failed("clear")
+
+
+def _written(record: Record) -> tuple[object, ...]:
+    """Return what tells one write of a session from any other."""
+    session = record.session
+    return session.version, session.ownership_epoch, record.confirmed, record.unconfirmed

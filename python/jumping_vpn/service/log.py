@@ -51,11 +51,11 @@ class NodeLog:
 
     def started(self, *, sessions: int) -> None:
         """Note that the process began, with these live sessions."""
-        self._write(EventType.NODE_STARTED, Reason.NODE_START, self._node(sessions))
+        self.announce(EventType.NODE_STARTED, Reason.NODE_START, self._node(sessions))
 
     def stopped(self, *, sessions: int) -> None:
         """Note that the process ends in good order, with these live sessions."""
-        self._write(EventType.NODE_STOPPED, Reason.NODE_STOP, self._node(sessions))
+        self.announce(EventType.NODE_STOPPED, Reason.NODE_STOP, self._node(sessions))
 
     def store_failed(self, operation: str) -> None:
         """Note that the store could not do its work; told once in each window, with the count."""
@@ -64,7 +64,7 @@ class NodeLog:
         if now < self._store_told_again:
             return
         data = StoreData(operation=operation, count=self._store_failures)
-        self._write(EventType.STORE_UNAVAILABLE, Reason.STORE_UNAVAILABLE, data)
+        self.announce(EventType.STORE_UNAVAILABLE, Reason.STORE_UNAVAILABLE, data)
         self._store_failures = 0
         self._store_told_again = Millis(now + SUMMARY_WINDOW)
 
@@ -75,10 +75,10 @@ class NodeLog:
                 self._sum_up(fact)
             case FactsDropped():
                 data = DroppedData(what="facts", first=0, last=0, count=fact.count)
-                self._write(EventType.EVENTS_DROPPED, Reason.QUEUE_OVERFLOW, data)
+                self.announce(EventType.EVENTS_DROPPED, Reason.QUEUE_OVERFLOW, data)
             case FenceClosed():
                 fence = FenceData(since_us=fact.since_us)
-                self._write(EventType.NODE_FENCED, Reason.FENCE_EXPIRED, fence)
+                self.announce(EventType.NODE_FENCED, Reason.FENCE_EXPIRED, fence)
 
     def _sum_up(self, fact: ForgeriesCounted) -> None:
         now = self._clock.now()
@@ -98,17 +98,18 @@ class NodeLog:
         source = Shown(prefix) if prefix else None  # a prefix hides the address already
         if "rate" in what:
             limit = RateData(limit=what, source=source, count=count)
-            self._write(EventType.RATE_LIMIT_TRIGGER, Reason.RATE_LIMITED, limit)
+            self.announce(EventType.RATE_LIMIT_TRIGGER, Reason.RATE_LIMITED, limit)
         else:
             forged = SecurityData(what=what, source=source, count=count)
-            self._write(EventType.SECURITY_EVENT, Reason.PROOF_INVALID, forged)
+            self.announce(EventType.SECURITY_EVENT, Reason.PROOF_INVALID, forged)
 
     def _node(self, sessions: int) -> NodeData:
         return NodeData(
             incarnation=self._incarnation, software=f"jumping-vpn {__version__}", sessions=sessions
         )
 
-    def _write(self, event_type: EventType, reason: Reason, data: Data) -> None:
+    def announce(self, event_type: EventType, reason: Reason, data: Data) -> None:
+        """Append an event about the node."""
         event = make_event(
             event_type,
             reason,
