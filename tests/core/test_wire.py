@@ -213,7 +213,8 @@ def samples() -> dict[str, Payload]:
         "HANDSHAKE_INIT": m.HandshakeInit(
             client_version="0.1.0",
             candidate=Candidate(id=1, adapter="udp", interface="wlan0", endpoint="g:4789"),
-            policy=policy, predecessor=b"\x02" * 16
+            policy=policy,
+            predecessor=b"\x02" * 16,
         ),
         "HANDSHAKE_ACK": HandshakeAck(
             client_name="laptop",

@@ -22,7 +22,7 @@ def record_of(shape: Shape, *, now: int = 0) -> Record:
         addresses=("10.77.0.2", "fd77:4a56:504e::2"),
         confirmed=Root(
             epoch=BindingEpoch(min(1, session_of(shape).epoch)),
-            sealed=b"" if shape is Shape.TERMINATED else b"sealed",
+            sealed=b"" if shape is Shape.TERMINATED else b"root in a box",
             attempt=Attempt(0),
         ),
         unconfirmed=None,

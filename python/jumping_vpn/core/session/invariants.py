@@ -78,11 +78,17 @@ INVARIANTS: Final = (
     Invariant(
         number=3,
         name="bounded_version",
-        text="The last version that 64 bits can number is TERMINATED.",
+        text="Versions have 64 bits; the last that they can number is TERMINATED.",
         holds=lambda _, after: (
-            after.version < VERSION_MAX
+            0 < after.version < VERSION_MAX
             or (after.version == VERSION_MAX and after.state is State.TERMINATED)
         ),
+    ),
+    Invariant(
+        number=3,
+        name="first_version",
+        text="A birth, and only a birth, has version 0: the first move makes version 1.",
+        holds=lambda before, _: (before.state is State.BIRTH) == (before.version == 0),
     ),
     Invariant(
         number=4,
