@@ -11,9 +11,11 @@ from jumping_vpn.system.settings import Endpoint, InterfaceName, Key, parse
 
 STATE_ROOT: Final = Path("/var/lib/jumping-vpn")
 STATE_VARIABLE: Final = "JVPN_STATE_DIR"
+MTU_MIN: Final = 1280
+MTU_MAX: Final = 65535
 
-Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
-Mtu = Annotated[int, msgspec.Meta(ge=1280, le=65535)]
+NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
+Meta = msgspec.Meta
 Overrides: TypeAlias = dict[str, Any]
 """A policy's fields as they stand in the file; the policy itself checks names and bounds."""
 
@@ -21,17 +23,32 @@ Overrides: TypeAlias = dict[str, Any]
 class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The `[gateway]` table: who it is and where to find it."""
 
-    public_key: Key
-    endpoints: Annotated[tuple[Endpoint, ...], msgspec.Meta(min_length=1)]
-    node: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 1
+    public_key: Annotated[Key, Meta(description="The gateway's public key, in base64.")]
+    endpoints: Annotated[
+        tuple[Endpoint, ...],
+        Meta(min_length=1, description="Where the gateway is; of a name, every address is used."),
+    ]
+    node: Annotated[int, Meta(ge=1, le=65535, description="The gateway's number.")] = 1
 
 
 class TunnelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The `[tunnel]` table: the interface that the tunnel has here."""
 
-    interface: InterfaceName = InterfaceName("jvpn0")
-    mtu: Mtu | None = None
-    keep_local_networks: bool = True
+    interface: Annotated[InterfaceName, Meta(description="The TUN interface.")] = InterfaceName(
+        "jvpn0"
+    )
+    mtu: Annotated[
+        int | None,
+        Meta(description="The largest packet inside the tunnel; by default as the paths allow."),
+    ] = None
+    keep_local_networks: Annotated[
+        bool,
+        Meta(description="Whether a default route in the tunnel spares this machine's networks."),
+    ] = True
+
+    def __post_init__(self) -> None:
+        if self.mtu is not None and not MTU_MIN <= self.mtu <= MTU_MAX:
+            raise ValueError(f"mtu: expected {MTU_MIN} to {MTU_MAX}, got {self.mtu}")
 
 
 class InterfaceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -40,20 +57,30 @@ class InterfaceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     Names may be patterns such as `wlan*`. Without `include`, all but those that `exclude` names.
     """
 
-    include: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
-    preference: tuple[str, ...] = ()
+    include: Annotated[
+        tuple[str, ...], Meta(description="Only these may carry the session; none: all may.")
+    ] = ()
+    exclude: Annotated[tuple[str, ...], Meta(description="These never carry the session.")] = ()
+    preference: Annotated[
+        tuple[str, ...], Meta(description="Of equally good ones, the first of these is used.")
+    ] = ()
 
 
 class ClientConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The configuration file; `private_key` is blank by the time it comes here."""
 
-    name: Name
-    private_key: str = ""
-    gateway: GatewaySettings
-    tunnel: TunnelSettings = TunnelSettings()
-    interfaces: InterfaceSettings = InterfaceSettings()
-    policy: Overrides = {}
+    name: Annotated[str, Meta(pattern=NAME, description="The name the gateway knows it by.")]
+    private_key: Annotated[str, Meta(description="The private key, in base64; never shared.")] = ""
+    gateway: Annotated[GatewaySettings, Meta(description="Which gateway, and where it is.")]
+    tunnel: Annotated[TunnelSettings, Meta(description="The tunnel's interface here.")] = (
+        msgspec.field(default_factory=TunnelSettings)
+    )
+    interfaces: Annotated[
+        InterfaceSettings, Meta(description="What may carry the session; patterns as `wlan*`.")
+    ] = InterfaceSettings()
+    policy: Annotated[
+        Overrides, Meta(description="What is asked for; see the table of policy fields.")
+    ] = {}
 
 
 @dataclass(frozen=True, slots=True)

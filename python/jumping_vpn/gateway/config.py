@@ -23,7 +23,7 @@ DEFAULT_PORT: Final = 4789
 DEFAULT_SUBNETS: Final = ("10.77.0.0/24", "fd77:4a56:504e::/64")
 CLIENT_NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
 
-Mtu = Annotated[int, msgspec.Meta(ge=1280, le=65535)]
+Meta = msgspec.Meta
 Overrides: TypeAlias = dict[str, Any]
 """A policy's fields as they stand in the file; the policy itself checks names and bounds."""
 
@@ -31,13 +31,30 @@ Overrides: TypeAlias = dict[str, Any]
 class NetworkSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The `[network]` table: the tunnel's inside, and what the gateway does for it."""
 
-    interface: InterfaceName = InterfaceName("jvpn-gw0")
-    subnets: tuple[Subnet, ...] = tuple(map(Subnet, DEFAULT_SUBNETS))
-    routes: tuple[Network, ...] = ()
-    dns: tuple[Address, ...] = ()
-    mtu: Mtu = 1420
-    masquerade: bool = True
-    isolate_clients: bool = True
+    interface: Annotated[InterfaceName, Meta(description="The TUN interface of this gateway.")] = (
+        InterfaceName("jvpn-gw0")
+    )
+    subnets: Annotated[
+        tuple[Subnet, ...],
+        Meta(description="Addresses inside the tunnel; the first of each is the gateway's."),
+    ] = tuple(map(Subnet, DEFAULT_SUBNETS))
+    routes: Annotated[
+        tuple[Network, ...],
+        Meta(description="Networks behind the gateway that clients reach through the tunnel."),
+    ] = ()
+    dns: Annotated[
+        tuple[Address, ...], Meta(description="Name servers that clients use while connected.")
+    ] = ()
+    mtu: Annotated[
+        int, Meta(ge=1280, le=65535, description="The largest packet inside the tunnel, in bytes.")
+    ] = 1420
+    masquerade: Annotated[
+        bool,
+        Meta(description="Whether clients leave this machine under its own address (NAT)."),
+    ] = True
+    isolate_clients: Annotated[
+        bool, Meta(description="Whether clients are kept from reaching each other.")
+    ] = True
 
     def __post_init__(self) -> None:
         if not self.subnets:
@@ -58,20 +75,34 @@ class NetworkSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`gateway.toml`."""
 
-    node: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 1
-    port: Annotated[int, msgspec.Meta(ge=1, le=65535)] = DEFAULT_PORT
-    listen: tuple[Address, ...] = (Address("::"),)
-    endpoints: Annotated[tuple[Endpoint, ...], msgspec.Meta(min_length=1)]
-    capacity: Annotated[int, msgspec.Meta(ge=1, le=1 << 20)] = 65536
-    network: NetworkSettings = msgspec.field(default_factory=NetworkSettings)
-    policy: Overrides = {}
+    endpoints: Annotated[
+        tuple[Endpoint, ...],
+        Meta(min_length=1, description="Where clients find this gateway; put into their files."),
+    ]
+    port: Annotated[int, Meta(ge=1, le=65535, description="The UDP port.")] = DEFAULT_PORT
+    listen: Annotated[
+        tuple[Address, ...],
+        Meta(description="The addresses to listen on; `::` is every address, of IPv4 too."),
+    ] = (Address("::"),)
+    node: Annotated[
+        int, Meta(ge=1, le=65535, description="This gateway's number; never that of another.")
+    ] = 1
+    capacity: Annotated[
+        int, Meta(ge=1, le=1 << 20, description="The most sessions that are held at once.")
+    ] = 65536
+    network: Annotated[
+        NetworkSettings, Meta(description="The tunnel's inside, and the networks behind it.")
+    ] = msgspec.field(default_factory=NetworkSettings)
+    policy: Annotated[
+        Overrides, Meta(description="What sessions may do; see the table of policy fields.")
+    ] = {}
 
 
 class ClientEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`clients/NAME.toml`: one client that this gateway knows."""
 
-    public_key: Key
-    allowed: bool = True
+    public_key: Annotated[Key, Meta(description="The client's public key, in base64.")]
+    allowed: Annotated[bool, Meta(description="Whether the client may connect.")] = True
 
 
 @dataclass(frozen=True, slots=True)

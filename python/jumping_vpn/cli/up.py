@@ -1,0 +1,40 @@
+"""`jvpn up`."""
+
+from pathlib import Path
+
+import click
+
+from jumping_vpn.cli.failures import ExitCode, Failure, require_network_admin
+from jumping_vpn.cli.lazy import examples
+from jumping_vpn.cli.report import terminal
+
+
+@click.command(
+    epilog=examples(
+        "jvpn up laptop.toml",
+        "jvpn up laptop.toml --state-dir /run/laptop",
+        "jvpn up laptop.toml --json | jq .event_type",
+    )
+)
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--state-dir",
+    type=click.Path(path_type=Path),
+    help="Where the session is kept between runs; by default $JVPN_STATE_DIR or "
+    "/var/lib/jumping-vpn/NAME.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print events as JSON lines.")
+def up(file: Path, state_dir: Path | None, *, as_json: bool) -> None:
+    """Bring the tunnel of the configuration FILE up, in the foreground.
+
+    Prints a line per change. Ctrl-C stops the process and keeps the session: the next `jvpn up`
+    goes on with it. `jvpn down` ends it. Either way, and after a crash at the next start, this
+    machine's network is put back as it was.
+    """
+    require_network_admin(f"jvpn up {file}", "it opens a TUN interface and sets routes")
+    from jumping_vpn.client.service import run
+
+    with terminal(as_json=as_json) as reporter:
+        finish = run(file, state_dir, reporter)
+    if finish is not None:
+        raise Failure(*told(finish))

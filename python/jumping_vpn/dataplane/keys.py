@@ -1,0 +1,60 @@
+"""Key files: made and read by the Rust core, so that no secret ever becomes a Python object."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from jumping_vpn._native import Keys
+from jumping_vpn._native import write_client_config as _write_client_config
+from jumping_vpn.system.settings import ConfigError, ExposedFile
+
+T = TypeVar("T")
+
+GATEWAY_FILES = ("gateway.key", "node.key", "cluster.key")
+
+
+def create_gateway_keys(directory: Path) -> bytes:
+    """Create the key files of a gateway and return its public key; ConfigError if one is there."""
+    try:
+        return Keys.create_gateway(str(directory)).public()
+    except FileExistsError as error:
+        raise ConfigError(f"{directory} holds keys already; nothing was changed") from error
+
+
+def load_gateway_keys(directory: Path) -> Keys:
+    """Return the keys of a gateway."""
+    for name in GATEWAY_FILES:
+        _check_exists(directory / name, "jvpn gateway init makes it")
+    return _load(lambda: Keys.load_gateway(str(directory)), directory / "*.key")
+
+
+def load_client_keys(path: Path) -> tuple[Keys, str]:
+    """Return a client's keys, and the text of its configuration with the private key blanked."""
+    _check_exists(path, "jvpn gateway add-client makes it")
+    return _load(lambda: Keys.load_client(str(path)), path)
+
+
+def gateway_public_key(directory: Path) -> bytes:
+    """Return the public key of a gateway."""
+    return load_gateway_keys(directory).public()
+
+
+def write_client_config(descriptor: int, template: str) -> bytes:
+    """Write the template with a new key in place of `@PRIVATE_KEY@`; return its public half."""
+    return _write_client_config(descriptor, template)
+
+
+def _check_exists(path: Path, hint: str) -> None:
+    if not path.exists():
+        raise ConfigError(f"{path}: no such file; {hint}")
+
+
+def _load(load: Callable[[], T], path: Path) -> T:
+    try:
+        return load()
+    except PermissionError as error:
+        raise ExposedFile(
+            f"{path}: expected mode 0600 and yourself as its owner ({error}). Run: chmod 600 {path}"
+        ) from error
+    except ValueError as error:
+        raise ConfigError(f"{path}: {error}") from error
