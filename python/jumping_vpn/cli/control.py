@@ -3,13 +3,22 @@
 from pathlib import Path
 from typing import Final, TypeVar
 
+import click
+
 from jumping_vpn.cli.failures import ExitCode, Failure
 from jumping_vpn.service.announce import found
 from jumping_vpn.service.control import Declined, Request, ask
 
 T = TypeVar("T")
 
-ANSWER_SECONDS_MAX: Final = 10.0
+ANSWER_SECONDS_MAX: Final = 15.0
+
+STATE_DIR: Final = click.option(
+    "--state-dir",
+    type=click.Path(path_type=Path),
+    envvar="JVPN_STATE_DIR",
+    help="The client's state directory; by default $JVPN_STATE_DIR, or the only client here.",
+)
 
 
 def ask_service(path: Path, command: str, result: type[T], *, argument: str = "") -> T:

@@ -1,5 +1,6 @@
 """`jvpn gateway run`."""
 
+import asyncio
 from pathlib import Path
 
 import click
@@ -30,4 +31,4 @@ def run(directory: Path, *, as_json: bool) -> None:
     from jumping_vpn.gateway.service import run as serve
 
     with terminal(as_json=as_json) as reporter:
-        serve(directory, reporter)
+        asyncio.run(serve(directory, reporter))

@@ -1,5 +1,6 @@
 """`jvpn up`."""
 
+import asyncio
 from pathlib import Path
 
 import click
@@ -7,6 +8,24 @@ import click
 from jumping_vpn.cli.failures import ExitCode, Failure, require_network_admin
 from jumping_vpn.cli.lazy import examples
 from jumping_vpn.cli.report import terminal
+from jumping_vpn.core.ready import Finish, Outcome
+
+CODES = {
+    Outcome.UNREACHABLE_OR_UNKNOWN: ExitCode.NO_ANSWER,
+    Outcome.REFUSED: ExitCode.FAILURE,
+    Outcome.TERMINATED: ExitCode.TERMINATED,
+}
+TEXTS = {
+    Outcome.UNREACHABLE_OR_UNKNOWN: (
+        "no answer{detail}. Either the gateway cannot be reached from here, or it does not know "
+        "this client or key: to strangers it is silent. To tell them apart, watch the gateway "
+        "while this runs: `tcpdump -n udp port PORT` that shows nothing means unreachable (check "
+        "endpoint, port, firewalls); packets without an answer mean unknown (check that "
+        "`jvpn gateway add-client` made this file, for this gateway)"
+    ),
+    Outcome.REFUSED: "the gateway refused the session{detail}",
+    Outcome.TERMINATED: "the session is over{detail}",
+}
 
 
 @click.command(
@@ -35,6 +54,12 @@ def up(file: Path, state_dir: Path | None, *, as_json: bool) -> None:
     from jumping_vpn.client.service import run
 
     with terminal(as_json=as_json) as reporter:
-        finish = run(file, state_dir, reporter)
+        finish = asyncio.run(run(file, state_dir, reporter))
     if finish is not None:
-        raise Failure(*told(finish))
+        raise failure_of(finish)
+
+
+def failure_of(finish: Finish) -> Failure:
+    """Return how the end of a run is told: its exit code and its sentence."""
+    detail = f" ({finish.detail})" if finish.detail else ""
+    return Failure(CODES[finish.outcome], TEXTS[finish.outcome].format(detail=detail))

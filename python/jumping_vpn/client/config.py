@@ -71,6 +71,9 @@ class ClientConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     name: Annotated[str, Meta(pattern=NAME, description="The name the gateway knows it by.")]
     private_key: Annotated[str, Meta(description="The private key, in base64; never shared.")] = ""
+    reveal_addresses: Annotated[
+        bool, Meta(description="Whether events carry whole addresses instead of their prefixes.")
+    ] = False
     gateway: Annotated[GatewaySettings, Meta(description="Which gateway, and where it is.")]
     tunnel: Annotated[TunnelSettings, Meta(description="The tunnel's interface here.")] = (
         msgspec.field(default_factory=TunnelSettings)

@@ -90,6 +90,9 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     capacity: Annotated[
         int, Meta(ge=1, le=1 << 20, description="The most sessions that are held at once.")
     ] = 65536
+    reveal_addresses: Annotated[
+        bool, Meta(description="Whether events carry whole addresses instead of their prefixes.")
+    ] = False
     network: Annotated[
         NetworkSettings, Meta(description="The tunnel's inside, and the networks behind it.")
     ] = msgspec.field(default_factory=NetworkSettings)
