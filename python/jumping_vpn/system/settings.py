@@ -160,7 +160,7 @@ def parse(text: str, shape: type[T], *, source: str) -> T:
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{source}: {_toml_fault(str(error))}") from None
+        raise ConfigError(f"{source}: {_toml_fault(str(error), text)}") from None
     try:
         return msgspec.convert(table, shape, strict=True, dec_hook=_decode)
     except msgspec.ValidationError as error:
@@ -226,11 +226,11 @@ def _is_host(match: re.Match[str]) -> bool:
         return False
 
 
-def _toml_fault(fault: str) -> str:
-    match = re.fullmatch(r"(?P<what>.*) \(at line (?P<line>\d+), column (?P<column>\d+)\)", fault)
-    if match is None:
-        return f"not valid TOML: {fault}"
-    return f"line {match['line']}, column {match['column']}: not valid TOML: {match['what']}"
+def _toml_fault(fault: str, text: str) -> str:
+    what, _, place = fault.rstrip(")").rpartition(" (at ")
+    if place == "end of document":
+        place = f"line {len(text.splitlines())}"
+    return f"{place}: not valid TOML: {what}"
 
 
 def _field_fault(
