@@ -12,6 +12,7 @@ from typing import IO, Any, Final
 import click
 
 CAP_NET_ADMIN: Final = 12
+EXTENSION: Final = "jumping_vpn._native"
 
 
 class ExitCode(IntEnum):
@@ -75,6 +76,10 @@ def explain(error: Exception) -> Failure | None:
             return Failure(code, _sentence(error))
     if isinstance(error, OSError):
         return _explain_system(error)
+    if isinstance(error, ModuleNotFoundError) and error.name == EXTENSION:
+        return Failure(
+            ExitCode.FAILURE, "the data plane is not built. Run: maturin develop --release"
+        )
     return None
 
 

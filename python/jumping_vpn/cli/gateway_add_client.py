@@ -56,8 +56,6 @@ def add_client(directory: Path, name: str, output: Path | None) -> None:
     the client at once. To shut a client out, set `allowed = false` in DIRECTORY/clients/NAME.toml
     and run `jvpn gateway reload DIRECTORY`.
     """
-    from jumping_vpn.dataplane.keys import gateway_public_key, write_client_config
-
     if re.fullmatch(CLIENT_NAME, name) is None:
         raise Failure(
             ExitCode.USAGE, f"{name!r} is no client name: up to 64 letters, digits, _ . - are"
@@ -68,6 +66,8 @@ def add_client(directory: Path, name: str, output: Path | None) -> None:
         raise Failure(
             ExitCode.FAILURE, f"{entry}: the client {name} is there already; nothing was changed"
         )
+    from jumping_vpn.dataplane.keys import gateway_public_key, write_client_config
+
     text = TEMPLATE.format(
         name=name,
         public_key=Key.of(gateway_public_key(directory)),
