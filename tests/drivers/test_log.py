@@ -56,6 +56,7 @@ def test_a_failing_store_is_told_once_in_a_window_with_its_count() -> None:
 
 class Frozen(Clock):
     def __init__(self) -> None:
+        super().__init__()
         self.time = Millis(1_000_000)
 
     def now(self) -> Millis:

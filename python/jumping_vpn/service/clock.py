@@ -6,12 +6,19 @@ machine slept is over when it wakes. The data plane reads the same clock, in mic
 
 import os
 import time
+from typing import Final
 
 from jumping_vpn.core.ids import Millis
+
+POOL: Final = 4096
 
 
 class Clock:
     """Reads the system's clocks; the only place in the shells that does."""
+
+    def __init__(self) -> None:
+        self._pool = b""
+        self._used = 0
 
     def now(self) -> Millis:
         """Return the monotonic time in milliseconds."""
@@ -26,5 +33,9 @@ class Clock:
         return time.time_ns() // 1_000_000
 
     def entropy(self, size: int) -> bytes:
-        """Return fresh randomness from the kernel."""
-        return os.urandom(size)
+        """Return fresh randomness from the kernel, fetched ahead: each fetch is a system call."""
+        start, self._used = self._used, self._used + size
+        if self._used > len(self._pool):
+            self._pool = os.urandom(max(POOL, size))
+            start, self._used = 0, size
+        return self._pool[start : self._used]
