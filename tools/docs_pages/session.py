@@ -1,5 +1,6 @@
 """The session contract: states, moves, matrix, diagram, precedence and invariants."""
 
+import json
 from typing import Final
 
 from docs_pages.markdown import generated_from, page, sentence, table
@@ -38,6 +39,7 @@ def contract() -> str:
         REFUSALS,
         "## Moves",
         moves_table(),
+        "For other tools: [session-table.json](reference/session-table.json).",
         "## Matrix",
         "The state that an input leads to; `-` is refused.",
         matrix(),
@@ -125,4 +127,23 @@ def edges() -> list[str]:
 
 STATE_OF: Final = {shape: State(shape.value.partition(" ")[0]) for shape in Shape}
 
-PAGES: Final = {"session-contract.md": contract}
+
+def rows_as_json() -> str:
+    """Return the table for other tools: one object for each cell."""
+    cells = [
+        {
+            "before": shape,
+            "input": on.__name__,
+            "after": row.after,
+            "binding": row.effect,
+            "reasons": row.reasons,
+        }
+        for (shape, on), row in CELLS.items()
+    ]
+    return json.dumps({"digest": TABLE_DIGEST, "cells": cells}, indent=2) + "\n"
+
+
+PAGES: Final = {
+    "session-contract.md": contract,
+    "reference/session-table.json": rows_as_json,
+}

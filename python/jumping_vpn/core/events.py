@@ -117,8 +117,9 @@ MOVE_TYPES: Final = (
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
-    """The envelope. `policy_version` is "version:hash" of the session's policy, or null.
+    """One thing that happened, for auditors: an envelope around the type's data.
 
+    `policy_version` is "version:hash" of the session's policy, or null.
     `node_id` names the node or client that wrote the event. `session_id` is hexadecimal; it,
     `state_version` and `binding_epoch` are null where the event is about no session.
     """

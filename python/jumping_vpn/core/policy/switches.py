@@ -22,7 +22,7 @@ DISCRETIONARY: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Denied:
-    """A switch is not allowed yet; the limit that `reason` names ends after `retry_after_ms`."""
+    """A switch that is not allowed yet: the limit `reason` ends after `retry_after_ms`."""
 
     reason: Reason
     retry_after_ms: Millis
