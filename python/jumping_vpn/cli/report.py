@@ -36,7 +36,7 @@ class Terminal:
     def __init__(self, *, as_json: bool) -> None:
         self._as_json = as_json
         self._lines: queue.Queue[tuple[TextIO, str] | None] = queue.Queue(LINES_MAX)
-        self._lost = 0
+        self.lost = 0
 
     def happened(self, event: Event) -> None:
         """Show an event."""
@@ -58,7 +58,7 @@ class Terminal:
             try:
                 click.echo(text, file=file)
             except (OSError, ValueError):
-                self._lost += 1
+                self.lost += 1
 
     def finish(self) -> None:
         """Say that no more lines come; `write` returns after those that wait."""
@@ -69,13 +69,13 @@ class Terminal:
 
     def _put(self, file: TextIO, text: str) -> None:
         try:
-            if self._lost:
-                note = f"({self._lost} lines were not shown: the output was not read)"
+            if self.lost:
+                note = f"({self.lost} lines were not shown: the output was not read)"
                 self._lines.put_nowait((sys.stderr, note))
-                self._lost = 0
+                self.lost = 0
             self._lines.put_nowait((file, text))
         except queue.Full:
-            self._lost += 1
+            self.lost += 1
 
 
 @contextmanager

@@ -253,10 +253,11 @@ def _field_fault(
     return f"{source}: {line}{name}{what[:1].lower()}{what[1:]}"
 
 
-def _value_at(table: Any, field: str) -> object:
+def _value_at(table: dict[str, Any], field: str) -> object:
+    value: Any = table
     for key, index in re.findall(r"([^.\[\]]+)|\[(\d+)\]", field):
-        table = table[key] if key else table[int(index)]
-    return table
+        value = value[key] if key else value[int(index)]
+    return value
 
 
 def _known_fields(shape: type[Any], path: Sequence[str]) -> tuple[str, ...]:
