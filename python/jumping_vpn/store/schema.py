@@ -8,6 +8,7 @@ import os
 import sqlite3
 import stat
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
@@ -61,6 +62,15 @@ MIGRATIONS: Final[tuple[str, ...]] = (
 """What makes version n+1 of the schema out of version n; append-only."""
 
 
+SETTINGS: Final = (
+    "journal_mode = WAL",
+    "synchronous = FULL",
+    "secure_delete = FAST",
+    "wal_autocheckpoint = 2000",
+)
+"""What every connection that writes is set to."""
+
+
 def prepare(path: Path, migrations: Sequence[str] = MIGRATIONS) -> None:
     """Make the file if there is none, check it if there is, and bring it to the newest version."""
     try:
@@ -72,9 +82,8 @@ def prepare(path: Path, migrations: Sequence[str] = MIGRATIONS) -> None:
                 path, f"schema version {found} is newer than {len(migrations)}, the newest known"
             )
         if found < len(migrations):
-            connection = connect(path)
-            _migrate(connection, migrations[found:], start=found)
-            connection.close()
+            with closing(connect(path)) as connection:
+                _migrate(connection, migrations[found:], start=found)
     except (OSError, sqlite3.OperationalError) as error:
         raise StoreUnavailable(f"{path}: {error}") from error
 
@@ -84,10 +93,12 @@ def connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(
         path, isolation_level=None, check_same_thread=False, cached_statements=256, timeout=5
     )
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA secure_delete = FAST")
-    connection.execute("PRAGMA wal_autocheckpoint = 2000")
+    try:
+        for setting in SETTINGS:
+            connection.execute(f"PRAGMA {setting}")
+    except sqlite3.Error:
+        connection.close()
+        raise
     return connection
 
 
@@ -110,10 +121,9 @@ def _make(path: Path, migrations: Sequence[str]) -> None:
     for stale in (unfinished, Path(f"{unfinished}-wal"), Path(f"{unfinished}-shm")):
         stale.unlink(missing_ok=True)
     os.close(os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE))
-    connection = connect(unfinished)
-    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    _migrate(connection, migrations, start=0)
-    connection.close()
+    with closing(connect(unfinished)) as connection:
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        _migrate(connection, migrations, start=0)
     unfinished.replace(path)
     directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -131,7 +141,6 @@ def _migrate(connection: sqlite3.Connection, scripts: Sequence[str], *, start: i
         except sqlite3.Error:
             if connection.in_transaction:
                 connection.rollback()
-            connection.close()
             raise
 
 

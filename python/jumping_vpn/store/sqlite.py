@@ -185,6 +185,8 @@ class SqliteStore:
 
     async def close(self) -> None:
         """Write what still waits, and let go of the file."""
+        if self._closed:
+            return
         self._flush()
         self._closed = True
         await self._writer.close()

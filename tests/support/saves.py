@@ -141,8 +141,10 @@ def end(record: Record) -> Save:
 
 
 def event_of(moved: Moved, record: Record, *, ordinal: int = 0) -> Event:
-    entropy = record.client_public[:4] + moved.after.version.to_bytes(4, "big")
-    stamp = Stamp(wall_ms=WALL_MS + moved.after.version, entropy=entropy, ordinal=ordinal)
+    entropy = record.client_public[:4] + (moved.after.version & 0xFFFFFFFF).to_bytes(4, "big")
+    stamp = Stamp(
+        wall_ms=WALL_MS + (moved.after.version & 0xFFFF), entropy=entropy, ordinal=ordinal
+    )
     return event_of_move(moved, subject_of(record), origin=ORIGIN, stamp=stamp)
 
 
