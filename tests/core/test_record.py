@@ -67,6 +67,13 @@ def test_an_erased_record_holds_no_secret_and_no_deadline():
     assert after.deadlines.earliest() is None
 
 
+def test_a_policy_that_allows_less_does_not_rewrite_what_was_allowed():
+    record = replace(record_of(Shape.ATTACHED, now=60_000), policy=TWO_A_MINUTE, jumps=(1, 2, 3, 4))
+
+    check_record(record)
+    assert names_of(replace(record, jumps=(2, 1))) == ["bounded_switches"]
+
+
 def names_of(record: Record) -> list[str]:
     return [each.name for each in broken_by_record(record)]
 
@@ -80,7 +87,9 @@ TWO_A_MINUTE = Policy.from_mapping({"max_switches_per_minute": 2})
 BROKEN = {
     "binding_fits_state": with_session(binding=None),
     "whole_identity": with_session(session_id=b"short"),
-    "bounded_switches": replace(WELL, policy=TWO_A_MINUTE, jumps=(0, 1, 59_999)),
+    "bounded_switches": replace(
+        record_of(Shape.ATTACHED, now=60_000), policy=TWO_A_MINUTE, jumps=(1, 2, 60_000)
+    ),
     "everything_ends": replace(
         record_of(Shape.RECOVERING),
         deadlines=replace(record_of(Shape.RECOVERING).deadlines, recovery_ends=None),
