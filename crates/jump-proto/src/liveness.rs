@@ -6,7 +6,8 @@
 //! out the time counts from the oldest heartbeat that is owed a proof: who sent nothing is owed nothing.
 //!
 //! 1. *Active*: while inner packets flow, either side sends a heartbeat each interval. The client's ask for an
-//!    answer at once, so that its way out is proven within a round trip.
+//!    answer at once, so that its way out is proven within a round trip; one that is not answered in time is
+//!    followed by another before it counts as a miss, so that a single loss is none.
 //! 2. *Idle*: some heartbeats promise the long interval, and then only that is expected. The first inner packet asks
 //!    for an answer at once and starts the active clock.
 //! 3. *Doubt*: begins with the first miss. Heartbeats ask for answers, and the client probes densely, this path
@@ -29,7 +30,6 @@ mod action;
 mod budget;
 mod doubt;
 #[cfg(test)]
-#[allow(dead_code)]
 mod simulation;
 #[cfg(test)]
 mod tests;
@@ -50,7 +50,10 @@ pub struct Liveness {
     active_until: Instant,
     farewells: u32,
     next_heartbeat: Instant,
-    asks_next: bool,
+    /// The next heartbeat starts the active clock.
+    starting: bool,
+    /// When an unanswered heartbeat is asked again, once.
+    retry: Option<Instant>,
     answer_due: Option<Instant>,
     last_heartbeat: Instant,
     peer_idle: bool,
@@ -61,7 +64,6 @@ pub struct Liveness {
     probe_proof: (Instant, Instant),
     standby: bool,
     doubt: Option<Doubt>,
-    peer_silent_told: bool,
     resumed: Instant,
 }
 
@@ -74,7 +76,8 @@ impl Liveness {
             active_until: now + linger(&limits),
             farewells: 0,
             next_heartbeat: now,
-            asks_next: true,
+            starting: true,
+            retry: None,
             answer_due: None,
             last_heartbeat: Instant(0),
             peer_idle: false,
@@ -83,7 +86,6 @@ impl Liveness {
             probe_proof: (Instant(0), Instant(0)),
             standby: false,
             doubt: None,
-            peer_silent_told: false,
             resumed: Instant(0),
         }
     }
@@ -107,7 +109,7 @@ impl Liveness {
             self.farewells = 0;
             self.way_in = self.way_in.min(now);
             self.next_heartbeat = self.next_heartbeat.min(now);
-            self.asks_next = true;
+            self.starting = true;
         }
     }
 
@@ -117,13 +119,11 @@ impl Liveness {
         let silence = now.since(self.path_in());
         if let Some(doubt) = &mut self.doubt {
             doubt.broken(silence, now);
+            if self.role == Role::Gateway {
+                doubt.told = None;
+            }
         }
-        self.way_in = if self.peer_idle {
-            now + self.idle_allowance()
-        } else {
-            now
-        };
-        self.peer_silent_told = false;
+        self.way_in = if self.peer_idle { now + self.idle_allowance() } else { now };
     }
 
     /// The peer's heartbeat arrived, as packet number `received` of the binding.
@@ -155,14 +155,15 @@ impl Liveness {
 
     /// The peer has received what was sent up to `sent`.
     pub fn peer_proved(&mut self, sent: Instant, now: Instant) {
-        let silence = self
-            .path_out()
-            .map_or(Duration::ZERO, |since| now.since(since));
+        let silence = self.path_out().map_or(Duration::ZERO, |since| now.since(since));
         if let Some(doubt) = &mut self.doubt {
             doubt.broken(silence, now);
         }
         while self.owed.front().is_some_and(|owed| owed.sent <= sent) {
             self.owed.pop_front();
+        }
+        if !self.owed.iter().any(|owed| owed.asked) {
+            self.retry = None;
         }
     }
 
@@ -191,16 +192,8 @@ impl Liveness {
     pub fn heartbeat_sent(&mut self, answer_now: bool, now: Instant) {
         self.last_heartbeat = now;
         if self.owed.len() < OWED_MAX {
-            let since = if answer_now {
-                now
-            } else {
-                now + self.limits.heartbeat
-            };
-            self.owed.push_back(Owed {
-                sent: now,
-                since,
-                asked: answer_now,
-            });
+            let since = if answer_now { now } else { now + self.limits.heartbeat };
+            self.owed.push_back(Owed { sent: now, since, asked: answer_now });
         }
     }
 
@@ -214,11 +207,7 @@ impl Liveness {
             (Role::Client, Some(doubt)) => doubt.probe(&self.limits, self.standby, now),
             _ => None,
         };
-        Action {
-            heartbeat,
-            probe,
-            finding,
-        }
+        Action { heartbeat, probe, finding }
     }
 
     /// Returns when [`Liveness::handle_timeout`] is next to be called, and why.
@@ -227,10 +216,11 @@ impl Liveness {
         if let Some(due) = self.answer_due {
             next = next.min((due, Why::Answer));
         }
+        if let Some(due) = self.retry {
+            next = next.min((due, Why::Retry));
+        }
         let Some(doubt) = &self.doubt else {
-            let oldest = self
-                .way_out()
-                .map_or(self.way_in, |since| since.min(self.way_in));
+            let oldest = self.way_out().map_or(self.way_in, |since| since.min(self.way_in));
             return next.min((oldest + self.bound(path), Why::Miss));
         };
         if let Some(proof) = doubt.proof {
@@ -239,10 +229,9 @@ impl Liveness {
         match self.role {
             Role::Client => {
                 next = next.min((doubt.next_probe(), Why::Probe));
-                self.verdict_at(path, doubt)
-                    .map_or(next, |(at, _)| next.min((at, Why::Verdict)))
+                self.verdict_at(path, doubt).map_or(next, |(at, _)| next.min((at, Why::Verdict)))
             }
-            Role::Gateway if self.peer_silent_told => next,
+            Role::Gateway if doubt.told.is_some() => next,
             Role::Gateway => next.min((self.peer_silent_at(path), Why::PeerSilence)),
         }
     }
@@ -272,15 +261,18 @@ impl Liveness {
 
     /// Returns the heartbeat that is due, and plans the next one.
     fn heartbeat(&mut self, path: &mut PathStats, now: Instant) -> Option<Heartbeat> {
+        let is_due = |due: Option<Instant>| due.is_some_and(|due| due <= now);
         let regular = self.next_heartbeat <= now;
-        if !regular && self.answer_due.is_none_or(|due| now < due) {
+        let retry = is_due(self.retry);
+        if !regular && !retry && !is_due(self.answer_due) {
             return None;
         }
         let idle = self.is_idle(now);
-        let asks = regular && (self.asks_next || self.role == Role::Client || self.doubt.is_some());
+        let asks = retry || (regular && self.asks_next());
         self.answer_due = None;
+        self.retry = None;
         if regular {
-            self.asks_next = false;
+            self.starting = false;
             if !idle {
                 path.endurance().active_for(self.limits.heartbeat);
             }
@@ -288,11 +280,16 @@ impl Liveness {
         if regular || self.role == Role::Gateway {
             self.next_heartbeat = now + self.interval(idle, now);
         }
+        if regular && asks && self.doubt.is_none() {
+            let retry = now + path.retry_bound();
+            self.retry = (retry < self.next_heartbeat).then_some(retry);
+        }
         self.heartbeat_sent(asks, now);
-        Some(Heartbeat {
-            answer_now: asks,
-            idle,
-        })
+        Some(Heartbeat { answer_now: asks, idle })
+    }
+
+    fn asks_next(&self) -> bool {
+        self.starting || self.role == Role::Client || self.doubt.is_some()
     }
 
     /// Returns how long to wait after this heartbeat. The first idle ones come close together, so that the promise
@@ -338,11 +335,7 @@ impl Liveness {
         if !self.peer_idle {
             return Some(oldest);
         }
-        let asked = self
-            .owed
-            .iter()
-            .find(|owed| owed.asked)
-            .map(|owed| owed.since);
+        let asked = self.owed.iter().find(|owed| owed.asked).map(|owed| owed.since);
         let patient = oldest + self.idle_allowance();
         Some(asked.map_or(patient, |asked| asked.min(patient)))
     }

@@ -13,9 +13,13 @@ use core::time::Duration;
 use crate::report::PathReport;
 use crate::time::{Instant, micros};
 
+mod endurance;
 mod loss;
+#[cfg(test)]
+mod tests;
 mod window;
 
+pub(crate) use endurance::Endurance;
 use loss::LossMeter;
 use window::Lowest;
 
@@ -111,11 +115,7 @@ impl PathStats {
         if self.heartbeats.len() >= HEARTBEATS_MAX {
             self.heartbeats.pop_front();
         }
-        self.heartbeats.push_back(SentHeartbeat {
-            sequence: self.heartbeats_sent,
-            at: now,
-            sent,
-        });
+        self.heartbeats.push_back(SentHeartbeat { sequence: self.heartbeats_sent, at: now, sent });
         let heard = self.heard.unwrap_or_default();
         report.sequence = self.heartbeats_sent;
         report.sent_us = now.0 as u32;
@@ -133,18 +133,11 @@ impl PathStats {
     pub fn heard(&mut self, report: &PathReport, received: u32, now: Instant) -> Option<Instant> {
         if self.is_news(report) {
             let sequence = report.sequence;
-            self.heard = Some(HeardHeartbeat {
-                sequence,
-                sent_us: report.sent_us,
-                at: now,
-                received,
-            });
+            self.heard =
+                Some(HeardHeartbeat { sequence, sent_us: report.sent_us, at: now, received });
             self.loss_in.count(report.sent, received, now);
         }
-        let place = self
-            .heartbeats
-            .iter()
-            .position(|own| own.sequence == report.echo_sequence)?;
+        let place = self.heartbeats.iter().position(|own| own.sequence == report.echo_sequence)?;
         let own = self.heartbeats.drain(..=place).next_back()?;
         self.loss_out.count(own.sent, report.received, now);
         let delay = Duration::from_micros(u64::from(report.echo_delay_us));
@@ -156,15 +149,12 @@ impl PathStats {
 
     /// Tells whether this heartbeat is newer than any other that was heard.
     pub(crate) fn is_news(&self, report: &PathReport) -> bool {
-        self.heard
-            .is_none_or(|heard| report.sequence > heard.sequence)
+        self.heard.is_none_or(|heard| report.sequence > heard.sequence)
     }
 
     /// Takes a round trip measured elsewhere, like that of a handshake.
     pub fn rtt_sampled(&mut self, rtt: Duration, now: Instant) {
-        let rtt = u32::try_from(micros(rtt))
-            .unwrap_or(u32::MAX)
-            .clamp(1, RTT_MAX_US);
+        let rtt = u32::try_from(micros(rtt)).unwrap_or(u32::MAX).clamp(1, RTT_MAX_US);
         self.rtt.sample(rtt);
         self.base_rtt.put(rtt, now);
         if self.rtt.is_settled() {
@@ -192,6 +182,11 @@ impl PathStats {
         self.srtt() + Duration::from_micros(variation)
     }
 
+    /// Returns when asking again is worth it: `srtt + 2 * rttvar`, with at least 2 ms for the variation.
+    pub(crate) fn retry_bound(&self) -> Duration {
+        self.srtt() + Duration::from_micros((2 * u64::from(self.rtt.variation)).max(RETRY_MIN_US))
+    }
+
     /// Returns the share of round trips that fail, in parts per million: the worst of what the loss window and
     /// the long run say.
     pub fn round_trip_loss_ppm(&self) -> u32 {
@@ -208,11 +203,7 @@ impl PathStats {
             srtt_us: self.rtt.smoothed.unwrap_or(0),
             base_rtt_us: self.base_rtt.get().unwrap_or(0),
             jitter_us: self.rtt.jitter,
-            base_jitter_us: self
-                .base_jitter
-                .get()
-                .unwrap_or(self.rtt.jitter)
-                .max(JITTER_MIN_US),
+            base_jitter_us: self.base_jitter.get().unwrap_or(self.rtt.jitter).max(JITTER_MIN_US),
             loss_in_ppm: self.loss_in.ppm(),
             loss_out_ppm: self.loss_out.ppm(),
             loss_probes_ppm: self.loss_probes.ppm(),
@@ -226,7 +217,7 @@ impl PathStats {
 
     /// Returns by how much a silence must exceed its floor, from what this path has survived.
     pub fn learnt(&self) -> Duration {
-        self.endurance.excess
+        self.endurance.excess()
     }
 }
 
@@ -266,62 +257,6 @@ fn blend(average: u32, sample: u32, shift: u32) -> u32 {
     ((u64::from(average) * weight + u64::from(sample) + (1 << (shift - 1))) >> shift) as u32
 }
 
-/// Which silences a path has survived: the bound of a verdict stays above them.
-#[derive(Debug, Default)]
-pub(crate) struct Endurance {
-    /// How far the bound is raised above the floor.
-    excess: Duration,
-    /// Activity since it was last lowered.
-    active: Duration,
-    death: Option<Death>,
-}
-
-#[derive(Debug)]
-struct Death {
-    silent_since: Instant,
-    floor: Duration,
-    at: Instant,
-}
-
-impl Endurance {
-    /// A silence ended by itself: the bound moves a quarter above it.
-    pub(crate) fn survived(&mut self, silence: Duration, floor: Duration) {
-        let excess = (silence * 5 / 4).min(LEARNT_MAX).saturating_sub(floor);
-        if excess > self.excess {
-            (self.excess, self.active) = (excess, Duration::ZERO);
-        }
-    }
-
-    /// The path carried traffic for so long: what it once survived counts less and less.
-    pub(crate) fn active_for(&mut self, span: Duration) {
-        self.active += span;
-        if self.active >= HALF_LIFE {
-            (self.excess, self.active) = (self.excess / 2, Duration::ZERO);
-        }
-    }
-
-    /// A verdict fell on the path.
-    pub(crate) fn died(&mut self, silent_since: Instant, floor: Duration, now: Instant) {
-        if self.death.is_none() {
-            self.death = Some(Death {
-                silent_since,
-                floor,
-                at: now,
-            });
-        }
-    }
-
-    /// The path answered. If so soon that the verdict was an error, it teaches like a silence survived.
-    pub(crate) fn revived(&mut self, now: Instant) {
-        let Some(death) = self.death.take() else {
-            return;
-        };
-        if now.since(death.at) <= death.at.since(death.silent_since) {
-            self.survived(now.since(death.silent_since), death.floor);
-        }
-    }
-}
-
 #[derive(Debug)]
 struct SentHeartbeat {
     sequence: u32,
@@ -342,10 +277,9 @@ struct HeardHeartbeat {
 /// One as a share in parts per million.
 pub(crate) const MILLION: u32 = 1_000_000;
 
-const HALF_LIFE: Duration = Duration::from_secs(300);
 const HEARTBEATS_MAX: usize = 128;
 const JITTER_MIN_US: u32 = 1_000;
-const LEARNT_MAX: Duration = Duration::from_secs(10);
+const RETRY_MIN_US: u64 = 2_000;
 const RTT_MAX_US: u32 = 60_000_000;
 const SETTLED: u32 = 16;
 const UNKNOWN_RTT_US: u32 = 250_000;

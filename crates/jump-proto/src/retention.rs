@@ -10,14 +10,19 @@
 //! until then it counts for both bounds. In packets that is the peer's replay window: what is retained never
 //! falls out of it.
 //!
-//! The plaintext lies in one byte ring, see [`Ring`]; no packet allocates.
+//! The plaintext lies in one byte ring, see `ring`; no packet allocates.
 
 use alloc::collections::VecDeque;
-use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::report::ReceiveReport;
 use crate::time::{Instant, micros};
+
+mod ring;
+#[cfg(test)]
+mod tests;
+
+use ring::{Ring, span};
 
 /// The bounds of what is retained.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -94,11 +99,7 @@ impl Retention {
                 return Err(Full);
             }
             let at = self.ring.push(packet, &mut self.entries, self.limits.bytes);
-            self.entries.push_back(Entry {
-                at,
-                length: packet.len() as u32,
-                state: State::Unsent,
-            });
+            self.entries.push_back(Entry { at, length: packet.len() as u32, state: State::Unsent });
             self.pushed_at = now;
         }
         self.next += 1;
@@ -149,11 +150,7 @@ impl Retention {
     /// Packets that a resend pass still owes do not age.
     pub fn expire(&mut self, now: Instant) {
         let owed = self.resend.unwrap_or(u64::MAX);
-        while let Some(&Entry {
-            state: State::Sent { age },
-            ..
-        }) = self.entries.front()
-        {
+        while let Some(&Entry { state: State::Sent { age }, .. }) = self.entries.front() {
             if self.first() >= owed
                 || self.clock.proven <= age.saturating_add(micros(self.limits.time))
             {
@@ -194,13 +191,7 @@ impl Retention {
         let mut doubtful = 0;
         if let Some(floor) = peer_floor {
             while self.sent > 0 && self.first() <= floor {
-                if matches!(
-                    self.pop(),
-                    Some(Entry {
-                        state: State::Sent { .. },
-                        ..
-                    })
-                ) {
+                if matches!(self.pop(), Some(Entry { state: State::Sent { .. }, .. })) {
                     self.unreported -= 1;
                     doubtful += 1;
                 }
@@ -219,10 +210,8 @@ impl Retention {
     /// Ends the pass when there is none. The caller sends the packet and calls [`Retention::mark_sent`].
     pub fn next_resend(&mut self) -> Option<(u64, &[u8])> {
         let mut counter = self.resend?.max(self.first());
-        while let Some(entry) = self
-            .index_of(counter)
-            .and_then(|index| self.entries.get(index))
-            .copied()
+        while let Some(entry) =
+            self.index_of(counter).and_then(|index| self.entries.get(index)).copied()
         {
             if !matches!(entry.state, State::Reported) {
                 self.resend = Some(counter + 1);
@@ -248,11 +237,7 @@ impl Retention {
 
     /// Forgets every packet without counting it: the session is over.
     pub fn clear(&mut self) {
-        *self = Self {
-            next: self.next,
-            sent_up_to: self.sent_up_to,
-            ..Self::new(self.limits)
-        };
+        *self = Self { next: self.next, sent_up_to: self.sent_up_to, ..Self::new(self.limits) };
     }
 
     /// Tells whether packets are kept at all. If not, a packet that cannot be sent now is lost.
@@ -263,7 +248,7 @@ impl Retention {
     /// Tells whether a packet of this length fits.
     pub fn has_room(&self, length: usize) -> bool {
         self.entries.is_empty()
-            || (self.ring.used + length <= self.limits.bytes
+            || (self.ring.used + span(length) <= self.limits.bytes
                 && self.entries.len() < self.limits.packets)
     }
 
@@ -328,13 +313,7 @@ impl Retention {
 
     /// Reclaims reported packets at the old end.
     fn trim(&mut self) {
-        while matches!(
-            self.entries.front(),
-            Some(Entry {
-                state: State::Reported,
-                ..
-            })
-        ) {
+        while matches!(self.entries.front(), Some(Entry { state: State::Reported, .. })) {
             self.pop();
         }
     }
@@ -400,103 +379,11 @@ impl AgeClock {
 
     /// Returns what the clock would show if delivery were proven at this moment.
     fn read(&self, now: Instant, time: Duration) -> u64 {
-        self.proven
-            .saturating_add(micros(now.since(self.proven_at).min(time / 4)))
+        self.proven.saturating_add(micros(now.since(self.proven_at).min(time / 4)))
     }
-}
-
-/// Packets end to end in one buffer that is reused from its start when its end is reached.
-///
-/// A packet is never split: if it does not fit before the end, the rest of the buffer stays unused for that
-/// round. The buffer grows by doubling, to the limit plus one packet; with that room every packet that the limit
-/// admits fits.
-#[derive(Debug, Default)]
-struct Ring {
-    bytes: Vec<u8>,
-    /// Where the oldest packet begins.
-    head: usize,
-    /// Where the newest packet ends; at or below `head` once the packets wrap.
-    tail: usize,
-    /// The sum of the packets, without what is unused at the end.
-    used: usize,
-    /// The largest packet so far.
-    largest: usize,
-}
-
-impl Ring {
-    /// Appends a packet that the limit admits, and returns where it begins.
-    fn push(&mut self, packet: &[u8], entries: &mut VecDeque<Entry>, limit: usize) -> u32 {
-        let span = span(packet.len());
-        self.largest = self.largest.max(span);
-        if self.place(span).is_none() {
-            let size = (2 * self.bytes.len())
-                .max(self.used + self.largest + span)
-                .max(FIRST_SIZE);
-            self.move_to(
-                size.min(limit.max(self.used + span) + self.largest),
-                entries,
-            );
-        }
-        let at = self.place(span).unwrap_or(self.tail);
-        self.bytes[at..at + packet.len()].copy_from_slice(packet);
-        if self.used == 0 {
-            self.head = at;
-        }
-        self.tail = at + span;
-        self.used += span;
-        at as u32
-    }
-
-    /// Drops the oldest packet; `next` is the one that follows it.
-    fn pop(&mut self, oldest: Entry, next: Option<&Entry>) {
-        self.used -= span(oldest.length as usize);
-        if let Some(next) = next {
-            self.head = next.at as usize;
-        } else {
-            (self.head, self.tail) = (0, 0);
-        }
-    }
-
-    fn get(&self, entry: Entry) -> &[u8] {
-        let at = entry.at as usize;
-        &self.bytes[at..at + entry.length as usize]
-    }
-
-    /// Returns where a packet of this span fits as the buffer is.
-    fn place(&self, span: usize) -> Option<usize> {
-        let wrapped = self.used > 0 && self.tail <= self.head;
-        let end = if wrapped { self.head } else { self.bytes.len() };
-        if end - self.tail >= span {
-            Some(self.tail)
-        } else if !wrapped && self.head >= span {
-            Some(0)
-        } else {
-            None
-        }
-    }
-
-    /// Moves the packets, end to end, to a buffer of this size.
-    fn move_to(&mut self, size: usize, entries: &mut VecDeque<Entry>) {
-        let mut bytes = Vec::with_capacity(size);
-        for entry in entries {
-            let at = bytes.len() as u32;
-            bytes.extend_from_slice(self.get(*entry));
-            bytes.resize(at as usize + span(entry.length as usize), 0);
-            entry.at = at;
-        }
-        (self.head, self.tail) = (0, bytes.len());
-        bytes.resize(size, 0);
-        self.bytes = bytes;
-    }
-}
-
-/// Returns how many bytes a packet takes: an empty one takes one, so that no two share a place.
-fn span(length: usize) -> usize {
-    length.max(1)
 }
 
 const FIRST_COUNTER: u64 = 1;
-const FIRST_SIZE: usize = 16 * 1024;
 /// A floor beyond this is no peer's: numbering anew above it could run out of counters.
 const LAST_FLOOR: u64 = 1 << 63;
 const IDLE: Duration = Duration::from_secs(1);

@@ -124,6 +124,8 @@ pub enum Why {
     Probe,
     /// Something arrived during doubt.
     Proof,
+    /// A heartbeat was not answered and is sent again.
+    Retry,
     /// The verdict falls if nothing arrives.
     Verdict,
 }

@@ -12,7 +12,7 @@ pub(super) struct Doubt {
     pub(super) since: Instant,
     /// Something arrived that may end it.
     pub(super) proof: Option<Instant>,
-    /// When the verdict was told last.
+    /// When the verdict, or the peer's silence, was told last.
     pub(super) told: Option<Instant>,
     next_probe: Instant,
     probes: u32,
@@ -91,9 +91,8 @@ impl Doubt {
     ///
     /// It is a lesson about the path, unless the standby was as silent: then it was the gateway's silence.
     pub(super) fn broken(&mut self, silence: Duration, now: Instant) {
-        let spoke_before = self
-            .standby_spoke
-            .is_some_and(|spoke| now.since(spoke) >= STANDBY_AHEAD);
+        let spoke_before =
+            self.standby_spoke.is_some_and(|spoke| now.since(spoke) >= STANDBY_AHEAD);
         if spoke_before || self.standby_probes < STANDBY_ASKED {
             self.worst = self.worst.max(silence);
         }
@@ -131,8 +130,7 @@ impl Doubt {
 
     /// Tells whether the standby has shown, recently as of `moment`, that the gateway lives.
     pub(super) fn standby_lives(&self, moment: Instant) -> bool {
-        self.standby_proof
-            .is_some_and(|proof| moment.since(proof) <= STANDBY_FRESH)
+        self.standby_proof.is_some_and(|proof| moment.since(proof) <= STANDBY_FRESH)
     }
 
     /// Returns the longest silence that this path has survived.

@@ -32,12 +32,7 @@ pub(super) struct Weather {
 
 impl Weather {
     pub(super) fn calm(delay_us: u64) -> Self {
-        Self {
-            delay_us,
-            jitter_us: 0,
-            loss: (0, 0),
-            burst: None,
-        }
+        Self { delay_us, jitter_us: 0, loss: (0, 0), burst: None }
     }
 }
 
@@ -48,11 +43,15 @@ pub(super) struct World {
     pub(super) standby: Option<Weather>,
     pub(super) deaths: Vec<(Instant, Death)>,
     pub(super) findings: Vec<(Instant, Role, Finding)>,
-    /// Packets by kind that the client has sent.
+    /// How many of each the client has sent.
     pub(super) heartbeats: u64,
     pub(super) probes: u64,
     pub(super) client: End,
-    pub(super) gateway: End,
+    gateway: End,
+    /// The gateway's heartbeats say that the client's address moved.
+    pub(super) address_moved: bool,
+    /// Nothing under the binding arrives; probes do.
+    pub(super) binding_deaf: bool,
     /// Interval of inner packets in either direction; none if zero.
     pub(super) inner_us: u64,
     next_inner: Instant,
@@ -81,18 +80,10 @@ struct Flight {
 
 #[derive(Clone, PartialEq, Eq)]
 enum Packet {
-    Answer {
-        id: u32,
-        sent: Instant,
-        standby: bool,
-    },
+    Answer { id: u32, sent: Instant, standby: bool },
     Heartbeat(PathReport),
     Inner,
-    Probe {
-        id: u32,
-        sent: Instant,
-        standby: bool,
-    },
+    Probe { id: u32, sent: Instant, standby: bool },
 }
 
 impl World {
@@ -109,6 +100,8 @@ impl World {
             probes: 0,
             client: End::new(Role::Client, rtt, now),
             gateway: End::new(Role::Gateway, rtt, now),
+            address_moved: false,
+            binding_deaf: false,
             inner_us: 0,
             next_inner: now,
             network: BinaryHeap::new(),
@@ -147,12 +140,6 @@ impl World {
         self.end(role).stopped_until = self.now + span;
     }
 
-    pub(super) fn lose(&mut self, to_gateway: bool, to_client: bool) {
-        let percent = |lost| if lost { 100 } else { 0 };
-        self.weather.loss = (percent(to_gateway), percent(to_client));
-        self.weather.burst = None;
-    }
-
     /// Runs until the client's verdict, and returns how long that took.
     pub(super) fn run_to_death(&mut self, patience: Duration) -> Option<Duration> {
         let (began, deaths) = (self.now, self.deaths.len());
@@ -164,19 +151,9 @@ impl World {
     }
 
     fn next_event(&self) -> Instant {
-        let arrival = self
-            .network
-            .peek()
-            .map_or(Instant::NEVER, |Reverse(flight)| flight.arrives);
-        let inner = if self.inner_us > 0 {
-            self.next_inner
-        } else {
-            Instant::NEVER
-        };
-        arrival
-            .min(inner)
-            .min(self.client.due())
-            .min(self.gateway.due())
+        let arrival = self.network.peek().map_or(Instant::NEVER, |Reverse(flight)| flight.arrives);
+        let inner = if self.inner_us > 0 { self.next_inner } else { Instant::NEVER };
+        arrival.min(inner).min(self.client.due()).min(self.gateway.due())
     }
 
     fn step(&mut self) {
@@ -206,7 +183,7 @@ impl World {
         while let Some(packet) = self.end(role).socket.pop_front() {
             self.handle(role, packet);
         }
-        let now = self.now;
+        let (now, moved) = (self.now, self.address_moved);
         while self.end(role).due() <= now {
             let end = self.end(role);
             let action = end.live.handle_timeout(&mut end.path, now);
@@ -216,6 +193,7 @@ impl World {
                     idle_promise: heartbeat.idle,
                     ..PathReport::default()
                 };
+                report.address_moved = moved && role == Role::Gateway;
                 end.sent += 1;
                 end.path.stamp(&mut report, end.sent, now);
                 self.heartbeats += u64::from(role == Role::Client);
@@ -241,8 +219,7 @@ impl World {
         match packet {
             Packet::Heartbeat(report) => {
                 end.received += 1;
-                end.live
-                    .handle_heartbeat(&mut end.path, &report, end.received, now);
+                end.live.handle_heartbeat(&mut end.path, &report, end.received, now);
             }
             Packet::Inner => {
                 end.received += 1;
@@ -250,15 +227,11 @@ impl World {
                 end.live.inner_traffic(now);
             }
             Packet::Probe { id, sent, standby } => {
-                self.send(role, Packet::Answer { id, sent, standby })
+                self.send(role, Packet::Answer { id, sent, standby });
             }
-            Packet::Answer {
-                sent,
-                standby: true,
-                ..
-            } => end.live.standby_answered(sent, now),
+            Packet::Answer { sent, standby: true, .. } => end.live.standby_answered(sent, now),
             Packet::Answer { id, sent, .. } => {
-                end.live.probe_answered(&mut end.path, id, sent, now)
+                end.live.probe_answered(&mut end.path, id, sent, now);
             }
         }
     }
@@ -296,20 +269,9 @@ impl World {
     }
 
     fn send_probe(&mut self, standby: bool) {
-        let id = if standby {
-            0
-        } else {
-            self.client.path.probe_sent()
-        };
+        let id = if standby { 0 } else { self.client.path.probe_sent() };
         self.probes += 1;
-        self.send(
-            Role::Client,
-            Packet::Probe {
-                id,
-                sent: self.now,
-                standby,
-            },
-        );
+        self.send(Role::Client, Packet::Probe { id, sent: self.now, standby });
     }
 
     fn send(&mut self, from: Role, packet: Packet) {
@@ -317,11 +279,7 @@ impl World {
             packet,
             Packet::Answer { standby: true, .. } | Packet::Probe { standby: true, .. }
         );
-        let weather = if standby {
-            self.standby.unwrap_or(self.weather)
-        } else {
-            self.weather
-        };
+        let weather = if standby { self.standby.unwrap_or(self.weather) } else { self.weather };
         let (to, steady) = match from {
             Role::Client => (Role::Gateway, weather.loss.0),
             Role::Gateway => (Role::Client, weather.loss.1),
@@ -335,19 +293,14 @@ impl World {
         } else {
             weather.jitter_us
         };
-        let lost = self.roll() % 100 < loss;
-        if lost {
+        let deaf = self.binding_deaf && matches!(packet, Packet::Heartbeat(_) | Packet::Inner);
+        if self.roll() % 100 < loss || deaf {
             return;
         }
         let delay = (weather.delay_us + jitter).saturating_sub(weather.jitter_us);
         self.flights += 1;
         let arrives = self.now + Duration::from_micros(delay);
-        self.network.push(Reverse(Flight {
-            arrives,
-            number: self.flights,
-            to,
-            packet,
-        }));
+        self.network.push(Reverse(Flight { arrives, number: self.flights, to, packet }));
     }
 
     /// A linear congruential generator; its high bits are good enough for weather.

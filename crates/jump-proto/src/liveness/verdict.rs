@@ -62,37 +62,27 @@ impl Liveness {
     /// Returns when the verdict falls if nothing arrives, and from when on the silence counts.
     pub(super) fn verdict_at(&self, path: &PathStats, doubt: &Doubt) -> Option<(Instant, Instant)> {
         let bound = self.floor(path) + path.learnt();
-        let path_silent = self
-            .path_out()
-            .map_or(self.path_in(), |out| out.min(self.path_in()));
-        let of_path = doubt
-            .overdue_at(self.required(path), path.answer_bound())
-            .map(|overdue| {
-                let soonest = overdue.max(path_silent + bound);
-                if self.standby && !doubt.standby_lives(soonest) {
-                    (soonest.max(path_silent + SUSPENDED), path_silent)
-                } else {
-                    (soonest, path_silent)
-                }
-            });
-        let silent = self
-            .way_out()
-            .map_or(self.way_in, |out| out.min(self.way_in));
-        let of_binding = doubt
-            .was_answered()
-            .then(|| (silent + bound.max(DEAF), silent));
+        let path_silent = self.path_out().map_or(self.path_in(), |out| out.min(self.path_in()));
+        let of_path = doubt.overdue_at(self.required(path), path.answer_bound()).map(|overdue| {
+            let soonest = overdue.max(path_silent + bound);
+            if self.standby && !doubt.standby_lives(soonest) {
+                (soonest.max(path_silent + SUSPENDED), path_silent)
+            } else {
+                (soonest, path_silent)
+            }
+        });
+        let silent = self.way_out().map_or(self.way_in, |out| out.min(self.way_in));
+        let of_binding = doubt.was_answered().then(|| (silent + bound.max(DEAF), silent));
         let (at, since) = of_path.into_iter().chain(of_binding).min()?;
         Some((doubt.told.map_or(at, |told| at.max(told + REPEAT)), since))
     }
 
+    /// Finds, once, that the peer has been silent for too long.
     fn peer_silent(&mut self, path: &PathStats, now: Instant) -> Option<Finding> {
-        if self.peer_silent_told || now < self.peer_silent_at(path) {
-            return None;
-        }
-        self.peer_silent_told = true;
-        Some(Finding::PeerSilent {
-            silent: now.since(self.way_in),
-        })
+        let due = now >= self.peer_silent_at(path);
+        let doubt = self.doubt.as_mut().filter(|doubt| due && doubt.told.is_none())?;
+        doubt.told = Some(now);
+        Some(Finding::PeerSilent { silent: now.since(self.way_in) })
     }
 
     pub(super) fn peer_silent_at(&self, path: &PathStats) -> Instant {

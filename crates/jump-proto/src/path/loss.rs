@@ -25,11 +25,7 @@ impl LossMeter {
         Self {
             window,
             points: VecDeque::new(),
-            latest: Point {
-                at: now,
-                sent: 0,
-                received: 0,
-            },
+            latest: Point { at: now, sent: 0, received: 0 },
             sent_long: 100,
             lost_long: 1,
             halved_at: now,
@@ -39,20 +35,12 @@ impl LossMeter {
     /// Starts both counters at zero again.
     pub(super) fn restart(&mut self, now: Instant) {
         self.points.clear();
-        self.latest = Point {
-            at: now,
-            sent: 0,
-            received: 0,
-        };
+        self.latest = Point { at: now, sent: 0, received: 0 };
     }
 
     /// Takes both counters as they stood at one packet.
     pub(super) fn count(&mut self, sent: u32, received: u32, now: Instant) {
-        let point = Point {
-            at: now,
-            sent,
-            received,
-        };
+        let point = Point { at: now, sent, received };
         let (sent, received) = point.after(self.latest);
         if sent == 0 || sent > u32::MAX / 2 {
             return;
@@ -126,7 +114,7 @@ fn share(part: u64, whole: u64) -> u32 {
     (part * u64::from(MILLION) / whole).min(u64::from(MILLION)) as u32
 }
 
-const HALF_LIFE: Duration = Duration::from_secs(60);
+const HALF_LIFE: Duration = Duration::from_mins(1);
 const PACKETS_MIN: u32 = 20;
 const POINTS_MAX: usize = 24;
 const SLICES: u32 = 8;

@@ -1,0 +1,481 @@
+use alloc::collections::BTreeMap;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use proptest::prelude::*;
+
+use super::ring::FIRST_SIZE;
+use super::*;
+use crate::report::Missing;
+
+const LIMITS: RetentionLimits =
+    RetentionLimits { time: Duration::from_secs(1), bytes: 1000, packets: 64 };
+const T0: Instant = Instant(50_000_000);
+
+#[test]
+fn nothing_is_allocated_before_the_first_packet_and_after_idleness() {
+    let mut retention = Retention::new(LIMITS);
+    assert_eq!(retention.ring.bytes.capacity(), 0);
+    send(&mut retention, 100);
+
+    retention.acknowledge(&report(1, &[]));
+    retention.expire(T0 + Duration::from_secs(2));
+
+    assert_eq!(retention.ring.bytes.capacity() + retention.entries.capacity(), 0);
+    assert_eq!(retention.next_counter(), 2);
+}
+
+#[test]
+fn packets_without_a_binding_wait_and_are_sent_in_order() {
+    let mut retention = Retention::new(LIMITS);
+    retention.push(b"one", T0).expect("room");
+    retention.push(b"two", T0).expect("room");
+    assert_eq!((retention.sent_up_to(), retention.unsent()), (0, 2));
+
+    assert_eq!(retention.begin_resend(None), InDoubt(0));
+
+    assert_eq!(drain(&mut retention), [(1, b"one".to_vec()), (2, b"two".to_vec())]);
+    assert_eq!((retention.sent_up_to(), retention.unreported()), (2, 2));
+}
+
+#[test]
+fn what_is_pushed_during_a_resend_pass_comes_last_in_it() {
+    let mut retention = Retention::new(LIMITS);
+    send(&mut retention, 10);
+    let _ = retention.begin_resend(None);
+    retention.push(b"new", T0).expect("room");
+
+    let order: Vec<u64> = drain(&mut retention).into_iter().map(|(counter, _)| counter).collect();
+
+    assert_eq!(order, [1, 2]);
+    assert!(!retention.is_resending());
+}
+
+#[test]
+fn a_full_buffer_refuses_until_the_oldest_is_given_up() {
+    let mut retention = Retention::new(LIMITS);
+    for _ in 0..10 {
+        send(&mut retention, 100);
+    }
+    assert_eq!(retention.push(&[0; 100], T0), Err(Full));
+
+    assert!(retention.give_up_oldest());
+
+    assert_eq!(retention.push(&[0; 100], T0), Ok(11));
+    assert_eq!((retention.take_given_up(), retention.take_given_up()), (1, 0));
+}
+
+#[test]
+fn an_empty_buffer_takes_a_packet_larger_than_itself() {
+    let mut retention = Retention::new(LIMITS);
+
+    assert_eq!(retention.push(&[7; 5000], T0), Ok(1));
+
+    assert_eq!(retention.push(&[7; 1], T0), Err(Full));
+    assert!(retention.ring.bytes.len() <= FIRST_SIZE);
+}
+
+#[test]
+fn what_is_retained_never_leaves_the_peers_window() {
+    let mut retention = Retention::new(LIMITS);
+    for _ in 0..64 {
+        send(&mut retention, 1);
+    }
+
+    retention.acknowledge(&report(64, &[(1, 1)]));
+
+    assert_eq!(retention.unreported(), 1);
+    assert_eq!(retention.push(&[0], T0), Err(Full));
+    retention.give_up_oldest();
+    assert_eq!(retention.push(&[0], T0), Ok(65));
+}
+
+#[test]
+fn an_outage_ages_nothing_and_a_path_that_delivers_does() {
+    let mut retention = Retention::new(LIMITS);
+    retention.prove(T0);
+    send(&mut retention, 10);
+    let mut now = T0 + Duration::from_hours(1);
+
+    retention.prove(now);
+    retention.expire(now);
+    assert_eq!(retention.unreported(), 1);
+
+    for _ in 0..40 {
+        now = now + Duration::from_millis(25);
+        retention.prove(now);
+        retention.expire(now);
+    }
+    assert_eq!((retention.unreported(), retention.take_given_up()), (0, 1));
+}
+
+#[test]
+fn a_peer_that_lost_its_window_gets_only_what_was_never_sent() {
+    let mut retention = Retention::new(LIMITS);
+    for _ in 0..3 {
+        send(&mut retention, 10);
+    }
+    retention.acknowledge(&report(2, &[(1, 1)]));
+    retention.push(b"waits", T0).expect("room");
+
+    assert_eq!(retention.begin_resend(Some(3)), InDoubt(2));
+
+    assert_eq!(drain(&mut retention), [(4, b"waits".to_vec())]);
+}
+
+#[test]
+fn a_floor_above_everything_sent_moves_the_packets_that_wait() {
+    let mut retention = Retention::new(LIMITS);
+    retention.push(b"waits", T0).expect("room");
+
+    assert_eq!(retention.begin_resend(Some(500)), InDoubt(0));
+
+    assert_eq!(drain(&mut retention), [(501, b"waits".to_vec())]);
+    assert_eq!(retention.next_counter(), 502);
+}
+
+#[test]
+fn a_sender_that_lost_its_counter_starts_again_with_what_waits() {
+    let mut retention = Retention::new(LIMITS);
+    retention.push(b"waits", T0).expect("room");
+
+    retention.restart_at(3 << 40);
+    let _ = retention.begin_resend(None);
+
+    assert_eq!(retention.sent_up_to(), (3 << 40) - 1);
+    assert_eq!(drain(&mut retention), [(3 << 40, b"waits".to_vec())]);
+}
+
+#[test]
+fn retention_that_is_off_counts_and_keeps_nothing() {
+    let mut retention = Retention::new(RetentionLimits { bytes: 0, ..LIMITS });
+
+    let counter = retention.push(&[0; 1400], T0).expect("never full");
+    retention.mark_sent(counter, T0);
+
+    assert!(!retention.keeps());
+    assert_eq!((retention.sent_up_to(), retention.unreported(), retention.bytes()), (1, 0, 0));
+    let _ = retention.begin_resend(None);
+    assert_eq!(retention.next_resend(), None);
+}
+
+#[test]
+fn smaller_limits_give_up_the_oldest_and_return_memory() {
+    let mut retention = Retention::new(RetentionLimits { bytes: 100_000, ..LIMITS });
+    for _ in 0..50 {
+        send(&mut retention, 1000);
+    }
+
+    retention.set_limits(LIMITS);
+
+    assert_eq!((retention.unreported(), retention.take_given_up()), (1, 49));
+    assert!(retention.ring.bytes.len() <= 2000);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(600))]
+
+    #[test]
+    fn the_ring_behaves_like_an_ordered_map(steps in prop::collection::vec(step(), 1..150)) {
+        let mut retention = Retention::new(LIMITS);
+        let mut twin = Twin::new(LIMITS);
+        let mut now = T0;
+
+        for step in steps {
+            now = now + Duration::from_millis(30);
+            match step {
+                Step::Push(length) => {
+                    let packet = twin.packet(length);
+                    let pushed = retention.push(&packet, now).ok();
+                    prop_assert_eq!(pushed, twin.push(packet));
+                }
+                Step::Send => {
+                    if let Some(counter) = twin.first_unsent() {
+                        retention.mark_sent(counter, now);
+                        twin.mark_sent(counter, now);
+                    }
+                }
+                Step::Acknowledge(highest, missing) => {
+                    let report = twin.report(highest, &missing);
+                    retention.acknowledge(&report);
+                    twin.acknowledge(&report);
+                }
+                Step::Prove => {
+                    retention.prove(now);
+                    twin.prove(now);
+                }
+                Step::Expire => {
+                    retention.expire(now);
+                    twin.expire();
+                }
+                Step::GiveUp => prop_assert_eq!(retention.give_up_oldest(), twin.give_up()),
+                Step::BeginResend(below) => {
+                    let floor = below.map(|below| twin.next.saturating_sub(below));
+                    prop_assert_eq!(retention.begin_resend(floor).0, twin.begin_resend(floor));
+                }
+                Step::Resend => {
+                    let resent = retention.next_resend().map(|(counter, packet)| (counter, packet.to_vec()));
+                    prop_assert_eq!(&resent, &twin.next_resend());
+                    if let Some((counter, _)) = resent {
+                        retention.mark_sent(counter, now);
+                        twin.mark_sent(counter, now);
+                    }
+                }
+                Step::Restart => {
+                    let counter = twin.next + 1000;
+                    retention.restart_at(counter);
+                    twin.restart_at(counter);
+                }
+                Step::Shrink(bytes) => {
+                    let limits = RetentionLimits { bytes, ..LIMITS };
+                    retention.set_limits(limits);
+                    twin.set_limits(limits);
+                }
+            }
+            twin.agrees_with(&retention)?;
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Push(usize),
+    Send,
+    Acknowledge(u64, Vec<(u64, u64)>),
+    Prove,
+    Expire,
+    GiveUp,
+    BeginResend(Option<u64>),
+    Resend,
+    Restart,
+    Shrink(usize),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        12 => (0..300_usize).prop_map(Step::Push),
+        10 => Just(Step::Send),
+        4 => (0..12_u64, prop::collection::vec((1..4_u64, 1..5_u64), 0..4))
+            .prop_map(|(highest, missing)| Step::Acknowledge(highest, missing)),
+        4 => Just(Step::Prove),
+        2 => Just(Step::Expire),
+        1 => Just(Step::GiveUp),
+        1 => prop::option::of(0..12_u64).prop_map(Step::BeginResend),
+        8 => Just(Step::Resend),
+        1 => Just(Step::Restart),
+        1 => (1..1500_usize).prop_map(Step::Shrink),
+    ]
+}
+
+/// The same by the simplest means: every packet an allocation of its own, every question a walk.
+struct Twin {
+    limits: RetentionLimits,
+    packets: BTreeMap<u64, Kept>,
+    next: u64,
+    sent_up_to: u64,
+    given_up: u64,
+    resend_from: Option<u64>,
+    age: u64,
+    proven_at: Instant,
+}
+
+struct Kept {
+    packet: Vec<u8>,
+    sent: Option<u64>,
+    reported: bool,
+}
+
+impl Twin {
+    fn new(limits: RetentionLimits) -> Self {
+        Self {
+            limits,
+            packets: BTreeMap::new(),
+            next: 1,
+            sent_up_to: 0,
+            given_up: 0,
+            resend_from: None,
+            age: 0,
+            proven_at: Instant(0),
+        }
+    }
+
+    /// A packet that no other looks like.
+    fn packet(&self, length: usize) -> Vec<u8> {
+        (0..length).map(|place| (self.next * 31 + place as u64) as u8).collect()
+    }
+
+    fn bytes(&self) -> usize {
+        self.packets.values().map(|kept| kept.packet.len().max(1)).sum()
+    }
+
+    fn push(&mut self, packet: Vec<u8>) -> Option<u64> {
+        let fits = self.bytes() + packet.len().max(1) <= self.limits.bytes
+            && self.packets.len() < self.limits.packets;
+        if !self.packets.is_empty() && !fits {
+            return None;
+        }
+        self.packets.insert(self.next, Kept { packet, sent: None, reported: false });
+        self.next += 1;
+        Some(self.next - 1)
+    }
+
+    fn first_unsent(&self) -> Option<u64> {
+        self.packets.iter().find(|(_, kept)| kept.sent.is_none()).map(|(counter, _)| *counter)
+    }
+
+    fn mark_sent(&mut self, counter: u64, now: Instant) {
+        self.sent_up_to = self.sent_up_to.max(counter);
+        let age = self.age + micros(now.since(self.proven_at)).min(250_000);
+        for (_, kept) in self.packets.range_mut(..=counter) {
+            kept.sent.get_or_insert(age);
+        }
+        if let Some(kept) = self.packets.get_mut(&counter) {
+            kept.sent = Some(age);
+        }
+    }
+
+    /// Makes a report whose highest lies so far below the next counter, with gaps (distance, length) below it.
+    fn report(&self, below: u64, gaps: &[(u64, u64)]) -> ReceiveReport {
+        let highest = self.next.saturating_sub(below);
+        let mut top = highest;
+        let mut missing = vec![];
+        for (distance, length) in gaps {
+            let Some(last) = top.checked_sub(*distance) else { break };
+            let Some(first) = (last + 1).checked_sub(*length).filter(|first| *first > 0) else {
+                break;
+            };
+            missing.push((first, last));
+            top = first;
+        }
+        report(highest, &missing)
+    }
+
+    fn acknowledge(&mut self, report: &ReceiveReport) {
+        for (counter, kept) in &mut self.packets {
+            if kept.sent.is_some() && report.settles(*counter) {
+                kept.reported = true;
+            }
+        }
+        self.trim();
+    }
+
+    fn prove(&mut self, now: Instant) {
+        self.age += micros(now.since(self.proven_at)).min(250_000);
+        self.proven_at = now;
+    }
+
+    fn expire(&mut self) {
+        while let Some((counter, kept)) = self.packets.first_key_value() {
+            let owed = self.resend_from.is_some_and(|from| *counter >= from);
+            if owed || kept.sent.is_none_or(|sent| sent + micros(self.limits.time) >= self.age) {
+                return;
+            }
+            self.give_up();
+        }
+    }
+
+    fn give_up(&mut self) -> bool {
+        let gave = self.packets.pop_first().is_some();
+        self.given_up += u64::from(gave);
+        self.trim();
+        gave
+    }
+
+    fn begin_resend(&mut self, floor: Option<u64>) -> u64 {
+        let mut doubtful = 0;
+        if let Some(floor) = floor {
+            self.packets.retain(|counter, kept| {
+                let refused = kept.sent.is_some() && *counter <= floor;
+                doubtful += u64::from(refused && !kept.reported);
+                !refused
+            });
+            if self.packets.values().all(|kept| kept.sent.is_none()) && self.first() <= floor {
+                self.renumber(floor + 1);
+            }
+        }
+        self.trim();
+        self.resend_from = Some(self.first());
+        doubtful
+    }
+
+    fn next_resend(&mut self) -> Option<(u64, Vec<u8>)> {
+        let from = self.resend_from?;
+        let found = self.packets.range(from..).find(|(_, kept)| !kept.reported);
+        let found = found.map(|(counter, kept)| (*counter, kept.packet.clone()));
+        self.resend_from = found.as_ref().map(|(counter, _)| counter + 1);
+        found
+    }
+
+    fn restart_at(&mut self, counter: u64) {
+        while self.packets.first_key_value().is_some_and(|(_, kept)| kept.sent.is_some()) {
+            self.give_up();
+        }
+        self.renumber(counter);
+        self.sent_up_to = counter - 1;
+        self.resend_from = self.resend_from.map(|_| counter);
+    }
+
+    fn set_limits(&mut self, limits: RetentionLimits) {
+        self.limits = limits;
+        while self.bytes() > limits.bytes || self.packets.len() > limits.packets {
+            self.give_up();
+        }
+    }
+
+    fn renumber(&mut self, first: u64) {
+        let packets = core::mem::take(&mut self.packets);
+        self.packets = (first..).zip(packets.into_values()).collect();
+        self.next = first + self.packets.len() as u64;
+    }
+
+    fn first(&self) -> u64 {
+        self.packets.keys().next().copied().unwrap_or(self.next)
+    }
+
+    fn trim(&mut self) {
+        while self.packets.first_key_value().is_some_and(|(_, kept)| kept.reported) {
+            self.packets.pop_first();
+        }
+    }
+
+    fn agrees_with(&self, retention: &Retention) -> Result<(), TestCaseError> {
+        let unreported =
+            self.packets.values().filter(|kept| kept.sent.is_some() && !kept.reported).count();
+        let unsent = self.packets.values().filter(|kept| kept.sent.is_none()).count();
+        prop_assert_eq!(retention.next_counter(), self.next);
+        prop_assert_eq!(retention.sent_up_to(), self.sent_up_to);
+        prop_assert_eq!(retention.unreported(), unreported as u64);
+        prop_assert_eq!(retention.unsent(), unsent as u64);
+        prop_assert_eq!(retention.given_up(), self.given_up);
+        prop_assert_eq!(retention.bytes(), self.bytes());
+        prop_assert!(
+            retention.ring.bytes.len()
+                <= FIRST_SIZE.max(self.limits.bytes + retention.ring.largest)
+        );
+        for (kept, entry) in self.packets.values().zip(&retention.entries) {
+            prop_assert_eq!(retention.ring.get(*entry), kept.packet.as_slice());
+        }
+        Ok(())
+    }
+}
+
+fn report(highest: u64, missing: &[(u64, u64)]) -> ReceiveReport {
+    let missing = missing.iter().map(|&(first, last)| Missing { first, last }).collect();
+    ReceiveReport::new(highest, missing).expect("a valid report")
+}
+
+fn send(retention: &mut Retention, length: usize) {
+    let counter = retention.push(&vec![1; length], T0).expect("room");
+    retention.mark_sent(counter, T0);
+}
+
+/// Runs the resend pass to its end.
+fn drain(retention: &mut Retention) -> Vec<(u64, Vec<u8>)> {
+    let mut sent = vec![];
+    while let Some((counter, packet)) = retention.next_resend() {
+        sent.push((counter, packet.to_vec()));
+        retention.mark_sent(counter, T0);
+    }
+    sent
+}
