@@ -1,0 +1,1 @@
+"""Networks of namespaces with faults to order: where the product meets a real kernel."""

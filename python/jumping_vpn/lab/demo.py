@@ -1,0 +1,239 @@
+"""`make demo`: one session, one TCP connection, seven faults, and the figures of each.
+
+Run as `python -m jumping_vpn.lab.demo [--output DIR]`. The report goes to DIR/report.json, the
+audit log of the gateway to DIR/events.jsonl.
+"""
+
+import argparse
+import json
+import shutil
+import signal
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from jumping_vpn.lab import topology
+from jumping_vpn.lab.faults import FAULTS, Fault, Stage
+from jumping_vpn.lab.namespaces import LabRefused, laboratory
+from jumping_vpn.lab.probe import NS_PER_MS, Download, EchoStream, EchoWindow
+from jumping_vpn.lab.product import EventTail, LabClient, LabGateway, jvpn
+from jumping_vpn.lab.screen import Screen
+
+RATE: Final = 2_500_000
+SECONDS: Final = 48
+BEFORE_NS: Final = 200 * NS_PER_MS
+ATTACH_SECONDS_MAX: Final = 20.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaultRow:
+    """What one fault did, as the table and the report tell it."""
+
+    fault: str
+    cause: str
+    source: str
+    target: str
+    versions: str
+    detect_ms: float | None
+    gap_ms: float
+    lost: int
+    duplicated: int
+    counted_lost: int
+    survived: bool
+
+    def report(self) -> dict[str, Any]:
+        """Return the row under the report's field names."""
+        told = asdict(self)
+        told["from"], told["to"] = told.pop("source"), told.pop("target")
+        return told
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Logs:
+    """What both ends wrote down since a fault began, by the wall clock."""
+
+    gateway: list[dict[str, Any]]
+    client: list[dict[str, Any]]
+    since_ms: float
+
+
+@dataclass(slots=True)
+class Demo:
+    """A demo under way."""
+
+    stage: Stage
+    echo: EchoStream
+    download: Download
+    gateway_log: EventTail
+    client_log: EventTail
+    screen: Screen
+
+    def run(self, fault: Fault) -> FaultRow:
+        """Inject a fault, let the session settle, heal the network, and measure."""
+        self.gateway_log.read()
+        self.client_log.read()
+        before_jumps = len(self.gateway_log.seen)
+        before_attempts = len(self.client_log.seen)
+        self.screen.say(f"fault: {fault.name}")
+        wall_ms, mono_ns = time.time() * 1e3, time.monotonic_ns()
+        injected = fault.inject(self.stage)
+        self.watch(fault.settle_s)
+        injected.heal()
+        status = self.stage.client.wait_attached(answering=2, seconds_max=ATTACH_SECONDS_MAX)
+        self.gateway_log.read()
+        self.client_log.read()
+        window = self.echo.window(mono_ns - BEFORE_NS, time.monotonic_ns() - BEFORE_NS)
+        logs = Logs(
+            gateway=self.gateway_log.seen[before_jumps:],
+            client=self.client_log.seen[before_attempts:],
+            since_ms=wall_ms,
+        )
+        row = _row(
+            fault,
+            window,
+            logs,
+            gap_ms=self._gap(fault, injected.since_ns, window),
+            survived=status.state == "ATTACHED",
+        )
+        self.screen.row(row)
+        return row
+
+    def _gap(self, fault: Fault, since_ns: int, window: EchoWindow) -> float:
+        """Return the longest silence, or the time since the return of what was away."""
+        if fault.gap_ms_max == 500:
+            first = self.echo.first_arrival_after(since_ns)
+            return (first - since_ns) / NS_PER_MS if first is not None else float("inf")
+        return window.gap_ms
+
+    def watch(self, seconds: float) -> None:
+        """Show what happens for a while."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            self.screen.status(self.stage.client.status(), self.download, self.echo)
+            for event in self.gateway_log.read():
+                self.screen.event(event)
+            time.sleep(0.1)
+
+
+def _row(
+    fault: Fault, window: EchoWindow, logs: Logs, *, gap_ms: float, survived: bool
+) -> FaultRow:
+    jumps = [event for event in logs.gateway if event["event_type"] == "TRANSPORT_SWITCH"]
+    versions = [
+        event["state_version"] for event in logs.gateway if event["state_version"] is not None
+    ]
+    asked = [event["ts_ms"] for event in logs.client if event["event_type"] == "REATTACH_ATTEMPT"]
+    handovers = [jump["data"]["handover"] for jump in jumps if jump["data"]["handover"]]
+    first = handovers[0] if handovers else None
+    return FaultRow(
+        fault=fault.name,
+        cause=first["cause"] if first else "-",
+        source=_short(first["left"]) if first else "-",
+        target=_short(jumps[-1]["data"]["transport_after"]) if jumps else "-",
+        versions=f"{min(versions) - 1}-{max(versions)}" if versions else "-",
+        detect_ms=round(asked[0] - logs.since_ms, 1) if asked else None,
+        gap_ms=round(gap_ms, 1),
+        lost=window.lost,
+        duplicated=window.duplicated,
+        counted_lost=sum(_counted(handover) for handover in handovers),
+        survived=survived,
+    )
+
+
+def _counted(handover: dict[str, Any]) -> int:
+    names = ("given_up_up", "given_up_down", "in_doubt_up", "in_doubt_down")
+    return sum(int(handover[name]) for name in names)
+
+
+def _short(transport: str | None) -> str:
+    return "/".join(transport.split("/")[:2]) if transport else "-"
+
+
+def run(output: Path) -> int:
+    """Build the lab, run every fault, write the report; return the exit code."""
+    work = output / "run"
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True, mode=0o700)
+    screen = Screen(sys.stdout)
+    with laboratory("jvd") as lab:
+        screen.say("building the lab: client with two paths, two NAT routers, gateway, LAN")
+        built = topology.build(lab)
+        gateway = LabGateway.make(
+            built.gateway,
+            work / "gateway",
+            endpoints=[f"{topology.GATEWAY_V4}:{topology.GATEWAY_PORT}"],
+            routes=[topology.LAN_NETWORK],
+        )
+        file = gateway.add_client("laptop", work / "laptop.toml")
+        gateway.start()
+        client = LabClient.make(built.client, file, work / "client")
+        client.start()
+        first = client.wait_attached(answering=2, seconds_max=ATTACH_SECONDS_MAX)
+        screen.say(f"session {first.session_id} attached over {first.transport}")
+        demo = Demo(
+            stage=Stage(built, gateway, client),
+            echo=EchoStream.start(built.client, built.server, topology.LAN_SERVER),
+            download=Download.start(
+                built.client, built.server, topology.LAN_SERVER, size=RATE * SECONDS, rate=RATE
+            ),
+            gateway_log=EventTail(gateway.events),
+            client_log=EventTail(client.events),
+            screen=screen,
+        )
+        demo.watch(2.0)
+        rows = [demo.run(fault) for fault in FAULTS]
+        _finish_download(demo)
+        last = client.status()
+        report = _report(demo, rows, first.session_id, last.session_id if last else None)
+        lab.close()
+    shutil.copy(gateway.events, output / "events.jsonl")
+    (output / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    return screen.verdict(report, FAULTS, rows)
+
+
+def _finish_download(demo: Demo) -> None:
+    deadline = time.monotonic() + SECONDS
+    while demo.download.sha256 is None and time.monotonic() < deadline:
+        demo.watch(0.5)
+
+
+def _report(
+    demo: Demo, rows: list[FaultRow], first: str | None, last: str | None
+) -> dict[str, Any]:
+    audit = json.loads(
+        jvpn(
+            demo.stage.topology.gateway, "audit", "verify", str(demo.stage.gateway.events), "--json"
+        )
+    )
+    return {
+        "session_id": last,
+        "same_session": first is not None and first == last,
+        "tcp": {
+            "connections": demo.download.connections(),
+            "sha256_ok": demo.download.is_correct(),
+        },
+        "audit": {"violations": audit["violations"], "events": audit["events"]},
+        "faults": [row.report() for row in rows],
+    }
+
+
+def main() -> int:
+    """Parse the arguments and run; Ctrl-C leaves nothing behind."""
+    parser = argparse.ArgumentParser(prog="demo", description=__doc__)
+    parser.add_argument("--output", type=Path, default=Path("build/demo"))
+    arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        return run(arguments.output)
+    except LabRefused as refused:
+        sys.stderr.write(f"demo: {refused}\n")
+        return 5 if "root" in str(refused) else 1
+    except KeyboardInterrupt:
+        sys.stderr.write("\ndemo: interrupted; everything it made is gone\n")
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

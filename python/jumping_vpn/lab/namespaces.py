@@ -1,0 +1,179 @@
+"""Network namespaces, the cables between them, and the processes inside.
+
+All of it goes when the lab closes.
+
+LabRefused          the kernel or a tool refused; the text is its own answer
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Final
+
+TOOLS: Final[Mapping[str, str]] = {"ip": "iproute2", "nft": "nftables", "conntrack": "conntrack"}
+STOP_SECONDS_MAX: Final = 5.0
+
+
+class LabRefused(Exception):
+    """The lab cannot be built or changed here."""
+
+
+@dataclass(slots=True)
+class Lab:
+    """Namespaces with a common prefix; closing ends every process and removes every namespace."""
+
+    prefix: str
+    _names: list[str] = field(default_factory=list)
+    _processes: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    def __enter__(self) -> "Lab":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def namespace(self, name: str) -> "Namespace":
+        """Make a namespace with its loopback up."""
+        full = f"{self.prefix}-{name}"
+        run("ip", "netns", "add", full)
+        self._names.append(full)
+        made = Namespace(lab=self, name=full)
+        made.ip("link set lo up")
+        return made
+
+    def track(self, process: subprocess.Popen[str]) -> None:
+        """Remember a process that must not outlive the lab."""
+        self._processes.append(process)
+
+    def close(self) -> None:
+        """End the processes, youngest first, and remove the namespaces."""
+        for process in reversed(self._processes):
+            stop(process)
+        self._processes.clear()
+        for name in reversed(self._names):
+            subprocess.run(("ip", "netns", "del", name), check=False, capture_output=True)
+        self._names.clear()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Namespace:
+    """One host of the lab."""
+
+    lab: Lab
+    name: str
+
+    def run(self, *command: str) -> str:
+        """Run a command inside and return what it printed."""
+        return run("ip", "netns", "exec", self.name, *command)
+
+    def ip(self, *lines: str) -> None:
+        """Run lines of `ip` inside, all or none of the rest after the first that fails."""
+        feed(("ip", "-n", self.name, "-batch", "-"), "".join(f"{line}\n" for line in lines))
+
+    def nft(self, script: str) -> None:
+        """Load an nftables script inside."""
+        feed(("ip", "netns", "exec", self.name, "nft", "-f", "-"), script)
+
+    def sysctl(self, settings: Mapping[str, str]) -> None:
+        """Set sysctls inside, by their path below /proc/sys."""
+        script = "".join(f"echo {value} > /proc/sys/{name}\n" for name, value in settings.items())
+        self.run("sh", "-ec", script)
+
+    def start(
+        self,
+        command: Sequence[str],
+        *,
+        stdin: int | None = subprocess.DEVNULL,
+        stdout: int | IO[str] | None = subprocess.DEVNULL,
+        stderr: int | IO[str] | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> subprocess.Popen[str]:
+        """Start a process inside; it ends with the lab at the latest."""
+        process = subprocess.Popen(
+            ("ip", "netns", "exec", self.name, *command),
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            text=True,
+            env={**os.environ, **(environment or {})},
+            start_new_session=True,
+        )
+        self.lab.track(process)
+        return process
+
+
+@contextlib.contextmanager
+def laboratory(prefix: str) -> Iterator[Lab]:
+    """Open a lab under `prefix` and our process id; what a run that died left is removed."""
+    require_root()
+    sweep(prefix)
+    with Lab(f"{prefix}{os.getpid()}") as lab:
+        yield lab
+
+
+def cable(left: tuple[Namespace, str], right: tuple[Namespace, str]) -> None:
+    """Join two namespaces by a veth pair with these interface names, both ends up."""
+    (one, one_name), (other, other_name) = left, right
+    run(
+        *("ip", "link", "add", "name", one_name, "netns", one.name, "type", "veth"),
+        *("peer", "name", other_name, "netns", other.name),
+    )
+    one.ip(f"link set {one_name} up")
+    other.ip(f"link set {other_name} up")
+
+
+def stop(process: subprocess.Popen[str]) -> None:
+    """End a process politely, then firmly."""
+    if process.poll() is not None:
+        return
+    with contextlib.suppress(ProcessLookupError):
+        process.send_signal(signal.SIGINT)
+    try:
+        process.wait(STOP_SECONDS_MAX)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def require_root() -> None:
+    """Refuse to go on without root or without the tools; the text says what to do."""
+    if os.geteuid() != 0:
+        raise LabRefused("The lab makes network namespaces, which needs root. Run it with sudo.")
+    missing = [package for tool, package in TOOLS.items() if shutil.which(tool) is None]
+    if missing:
+        raise LabRefused(f"Missing tools. Run: apt-get install {' '.join(missing)}")
+
+
+def sweep(prefix: str) -> None:
+    """Remove namespaces of runs that died: those whose process is no more."""
+    for path in Path("/run/netns").glob(f"{prefix}*-*"):
+        owner = path.name.removeprefix(prefix).split("-")[0]
+        if owner.isdigit() and not Path(f"/proc/{owner}").exists():
+            subprocess.run(("ip", "netns", "del", path.name), check=False, capture_output=True)
+
+
+def run(*command: str) -> str:
+    """Run a command and return what it printed; its complaint is the error."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        complaint = (done.stderr or done.stdout).strip()
+        raise LabRefused(f"`{' '.join(command)}`: {complaint or f'exit {done.returncode}'}")
+    return done.stdout
+
+
+def feed(command: Sequence[str], script: str) -> None:
+    """Run a command that reads its orders from standard input."""
+    done = subprocess.run(command, input=script, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise LabRefused(f"`{' '.join(command)}`: {done.stderr.strip()}\n{script}")
