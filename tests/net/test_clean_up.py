@@ -1,5 +1,6 @@
 """What a client or a gateway sets is removed by its exit, or by the exit after the next start."""
 
+import dataclasses
 import fcntl
 import os
 import struct
@@ -273,6 +274,51 @@ def test_the_mtu_leaves_room_for_the_envelope_and_never_falls_below_1280() -> No
     assert client.tunnel_mtu(1400, 1420) == 1320
     assert client.tunnel_mtu(1300, 1420) == 1280
     assert client.tunnel_mtu(None, 9000) == 1420
+
+
+@pytest.mark.parametrize(
+    ("tool", "told"),
+    [
+        (
+            "resolvectl",
+            [
+                "resolvectl dns jvpn0 10.77.0.1 fd77:4a56:504e::1",
+                "resolvectl domain jvpn0 ~.",
+                "resolvectl revert jvpn0",
+            ],
+        ),
+        (
+            "resolvconf",
+            [
+                "resolvconf -a jvpn0 -m 0 -x nameserver 10.77.0.1 nameserver fd77:4a56:504e::1",
+                "resolvconf -d jvpn0",
+            ],
+        ),
+    ],
+)
+def test_name_servers_hold_while_the_tunnel_is_up(
+    namespace: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tool: str, told: list[str]
+) -> None:
+    journal = tmp_path / "network.journal"
+    log = record_calls(tmp_path, tool)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    named = dataclasses.replace(CLIENT, dns=("10.77.0.1", "fd77:4a56:504e::1"))
+
+    with tun("jvpn0"):
+        client.set_up(named, journal)
+        client.tear_down(journal)
+
+    calls = [line for line in log.read_text().splitlines() if "status" not in line]
+    assert sorted(calls) == sorted(told)
+
+
+def record_calls(directory: Path, tool: str) -> Path:
+    """Put a tool into the directory that writes down how it is called."""
+    log = directory / "calls"
+    script = directory / tool
+    script.write_text(f"#!/bin/sh\necho {tool} $* $(cat) >> {log}\n")
+    script.chmod(0o755)
+    return log
 
 
 @contextmanager

@@ -8,12 +8,15 @@ over what it finds in the journal.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import ip_interface, ip_network
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from jumping_vpn.client import resolver
+from jumping_vpn.client.resolver import Resolver
 from jumping_vpn.system import journal, kernel
 
 MARK: Final = 0x4A56
@@ -46,6 +49,7 @@ class Tunnel:
     routes: tuple[str, ...]
     mtu: int
     keep_local_networks: bool
+    dns: tuple[str, ...] = ()
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,6 +66,7 @@ class Changes(msgspec.Struct, frozen=True, kw_only=True):
 
     interface: str
     parts: tuple[Part, ...]
+    resolver: Resolver | None = None
 
 
 def tunnel_mtu(smallest_candidate: int | None, granted: int) -> int:
@@ -73,17 +78,23 @@ def tunnel_mtu(smallest_candidate: int | None, granted: int) -> int:
 def set_up(tunnel: Tunnel, journal_path: Path) -> None:
     """Bring the open TUN to what the session granted; also again, when the grant changed."""
     _loosen(tunnel.interface)
-    present = _present(journal_path, tunnel.interface)
+    found = journal.load(journal_path, Changes) or Changes(interface=tunnel.interface, parts=())
+    note = partial(_save, journal_path, tunnel.interface)
+    present = _present(found, tunnel.interface)
     for part in (_part(tunnel, family) for family in _families()):
         old = present.get(part.family, Part(family=part.family))
-        _save(journal_path, tunnel.interface, present | {part.family: _union(old, part)})
+        note(present | {part.family: _union(old, part)}, found.resolver)
         try:
             _apply(part, old, tunnel)
         except NetworkTaken:
-            _save(journal_path, tunnel.interface, present)
+            note(present, found.resolver)
             raise
         present[part.family] = part
-    _save(journal_path, tunnel.interface, present)
+
+    wanted = resolver.chosen() if tunnel.dns else None
+    note(present, wanted or found.resolver)
+    _resolve(tunnel, wanted, found.resolver)
+    note(present, wanted)
 
 
 def tear_down(journal_path: Path) -> None:
@@ -101,6 +112,8 @@ def tear_down(journal_path: Path) -> None:
             for part in present.parts
         )
         kernel.run(tuple(batches), forgiving=True)
+        if present.resolver is not None:
+            kernel.run(resolver.removals(present.resolver, present.interface), forgiving=True)
     journal.erase(journal_path)
 
 
@@ -122,9 +135,8 @@ def _part(tunnel: Tunnel, family: int) -> Part:
     )
 
 
-def _present(journal_path: Path, interface: str) -> dict[int, Part]:
+def _present(changes: Changes, interface: str) -> dict[int, Part]:
     """Return what is in force by family; routes of another interface went with it."""
-    changes = journal.load(journal_path, Changes) or Changes(interface=interface, parts=())
     same = changes.interface == interface
     return {
         part.family: part if same else Part(family=part.family, rules=part.rules)
@@ -132,8 +144,19 @@ def _present(journal_path: Path, interface: str) -> dict[int, Part]:
     }
 
 
-def _save(journal_path: Path, interface: str, parts: Mapping[int, Part]) -> None:
-    journal.save(journal_path, Changes(interface=interface, parts=tuple(parts.values())))
+def _save(
+    journal_path: Path, interface: str, parts: Mapping[int, Part], manager: Resolver | None
+) -> None:
+    changes = Changes(interface=interface, parts=tuple(parts.values()), resolver=manager)
+    journal.save(journal_path, changes)
+
+
+def _resolve(tunnel: Tunnel, wanted: Resolver | None, present: Resolver | None) -> None:
+    """Set the granted name servers; a machine that refuses them keeps its own."""
+    if wanted is not None:
+        kernel.run(resolver.additions(wanted, tunnel.interface, tunnel.dns), forgiving=True)
+    elif present is not None:
+        kernel.run(resolver.removals(present, tunnel.interface), forgiving=True)
 
 
 def _union(one: Part, other: Part) -> Part:

@@ -25,13 +25,13 @@ def load_gateway_keys(directory: Path) -> Keys:
     """Return the keys of a gateway."""
     for name in GATEWAY_FILES:
         _check_exists(directory / name, "jvpn gateway init makes it")
-    return _load(lambda: Keys.load_gateway(str(directory)), directory / "*.key")
+    return _load(lambda: Keys.load_gateway(str(directory)))
 
 
 def load_client_keys(path: Path) -> tuple[Keys, str]:
     """Return a client's keys, and the text of its configuration with the private key blanked."""
     _check_exists(path, "jvpn gateway add-client makes it")
-    return _load(lambda: Keys.load_client(str(path)), path)
+    return _load(lambda: Keys.load_client(str(path)))
 
 
 def gateway_public_key(directory: Path) -> bytes:
@@ -49,12 +49,11 @@ def _check_exists(path: Path, hint: str) -> None:
         raise ConfigError(f"{path}: no such file; {hint}")
 
 
-def _load(load: Callable[[], T], path: Path) -> T:
+def _load(load: Callable[[], T]) -> T:
+    """Load keys; the core's own sentence names the file, what is wrong and the cure."""
     try:
         return load()
     except PermissionError as error:
-        raise ExposedFile(
-            f"{path}: expected mode 0600 and yourself as its owner ({error}). Run: chmod 600 {path}"
-        ) from error
+        raise ExposedFile(str(error)) from error
     except ValueError as error:
-        raise ConfigError(f"{path}: {error}") from error
+        raise ConfigError(str(error)) from error

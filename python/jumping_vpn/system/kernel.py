@@ -22,10 +22,13 @@ class KernelRefused(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """One call of a tool: its arguments, and what it reads from its standard input."""
+    """One call of a tool: its arguments, and what it reads from its standard input.
+
+    An empty script is nothing to do; without any, the arguments say it all.
+    """
 
     command: tuple[str, ...]
-    script: str
+    script: str | None = None
 
 
 def ip_batch(lines: Iterable[str], *, family: int | None = None, forgiving: bool = False) -> Batch:
@@ -43,10 +46,16 @@ def nft_batch(script: str) -> Batch:
 
 def run(batches: Sequence[Batch], *, forgiving: bool = False) -> None:
     """Run the batches side by side; the first failure is raised when all are done."""
-    running = [(batch, _start(batch)) for batch in batches if batch.script]
+    running = [(batch, _start(batch)) for batch in batches if batch.script != ""]
     failures = [failure for batch, process in running if (failure := _finish(batch, process))]
     if failures and not forgiving:
         raise KernelRefused(failures[0])
+
+
+def succeeds(*command: str) -> bool:
+    """Say whether a tool is there and answers without an error."""
+    batch = Batch(command=command)
+    return _finish(batch, _start(batch)) is None
 
 
 def missing_tools(tools: Iterable[str]) -> tuple[str, ...]:
@@ -88,7 +97,7 @@ def has_ipv6() -> bool:
 def _start(batch: Batch) -> "subprocess.Popen[str] | None":
     # The script waits in memory, so that the tools work at the same time while we wait for one.
     with os.fdopen(os.memfd_create("batch"), "w+", encoding="utf-8") as script:
-        script.write(batch.script)
+        script.write(batch.script or "")
         script.seek(0)
         try:
             return subprocess.Popen(
@@ -105,7 +114,7 @@ def _start(batch: Batch) -> "subprocess.Popen[str] | None":
 def _finish(batch: Batch, process: "subprocess.Popen[str] | None") -> str | None:
     tool, call = batch.command[0], " ".join(batch.command)
     if process is None:
-        return f"`{tool}` is not installed. Run: apt-get install {PACKAGES[tool]}"
+        return f"`{tool}` is not installed. Run: apt-get install {PACKAGES.get(tool, tool)}"
     try:
         _, complaint = process.communicate(timeout=TOOL_SECONDS_MAX)
     except subprocess.TimeoutExpired:
