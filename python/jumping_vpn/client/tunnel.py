@@ -65,6 +65,7 @@ class MachineTunnel:
             routes=granted.routes,
             mtu=mtu,
             keep_local_networks=self._settings.keep_local_networks,
+            dns=granted.dns,
         )
         if wanted != self._present:
             await self._run(network.set_up, wanted, self._journal)

@@ -33,7 +33,7 @@ class Node:
     @property
     def origin(self) -> Origin:
         """How its events name it."""
-        return Origin(node_id=str(self.config.node), reveal_addresses=False)
+        return Origin(node_id=str(self.config.node), reveal_addresses=self.config.reveal_addresses)
 
 
 class Gateway:
