@@ -98,6 +98,9 @@ impl Liveness {
     /// Tells whether a standby is there that answers its probes.
     pub fn set_standby(&mut self, standby: bool) {
         self.standby = standby;
+        if let Some(doubt) = self.doubt.as_mut().filter(|_| standby) {
+            doubt.standby_found();
+        }
     }
 
     /// An inner packet was sent or received under the binding: it is active, and so will the peer be.

@@ -19,6 +19,8 @@ pub(super) struct Doubt {
     /// When the probes were sent that were not answered, since the last that was.
     unanswered: VecDeque<Instant>,
     answered: bool,
+    /// A standby answered its probes when the doubt began, or since.
+    standby: bool,
     standby_probes: u32,
     standby_probed: Instant,
     /// When the standby's newest answered probe was sent.
@@ -30,7 +32,7 @@ pub(super) struct Doubt {
 }
 
 impl Doubt {
-    pub(super) fn new(now: Instant) -> Self {
+    pub(super) fn new(standby: bool, now: Instant) -> Self {
         Self {
             since: now,
             proof: None,
@@ -39,6 +41,7 @@ impl Doubt {
             probes: 0,
             unanswered: VecDeque::new(),
             answered: false,
+            standby,
             standby_probes: 0,
             standby_probed: Instant(0),
             standby_proof: None,
@@ -126,6 +129,16 @@ impl Doubt {
     /// Tells whether the path answered at all.
     pub(super) fn was_answered(&self) -> bool {
         self.answered
+    }
+
+    /// A standby is there now. That it falls silent during the doubt is evidence; it does not unmake it.
+    pub(super) fn standby_found(&mut self) {
+        self.standby = true;
+    }
+
+    /// Tells whether a standby is silent that should have shown, recently as of `moment`, that the gateway lives.
+    pub(super) fn standby_silent(&self, moment: Instant) -> bool {
+        self.standby && !self.standby_lives(moment)
     }
 
     /// Tells whether the standby has shown, recently as of `moment`, that the gateway lives.

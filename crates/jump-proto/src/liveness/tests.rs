@@ -134,6 +134,20 @@ fn a_gateway_that_was_stopped_is_no_dead_path_where_the_standby_is_as_silent() {
 }
 
 #[test]
+fn a_standby_that_falls_silent_during_the_doubt_is_still_evidence() {
+    let calm = Weather::calm(10_000);
+    let mut world = World::new(calm, 1).with_standby(calm).with_traffic(20_000);
+    world.run(ms(3_017));
+
+    world.stop(Role::Gateway, ms(2_000));
+    world.run(ms(80));
+    world.client.live.set_standby(false);
+    world.run(ms(3_000));
+
+    assert_eq!(world.deaths, []);
+}
+
+#[test]
 fn silence_on_every_path_is_a_death_in_the_end() {
     let mut world = World::new(Weather::calm(10_000), 1)
         .with_standby(Weather::calm(10_000))

@@ -14,7 +14,7 @@ impl Liveness {
         let overdue = self.overdue(path, now);
         let Some(doubt) = &mut self.doubt else {
             let (direction, _) = overdue?;
-            self.doubt = Some(Doubt::new(now));
+            self.doubt = Some(Doubt::new(self.standby, now));
             self.next_heartbeat = self.next_heartbeat.min(now);
             return Some(Finding::LateBegan(direction));
         };
@@ -65,7 +65,7 @@ impl Liveness {
         let path_silent = self.path_out().map_or(self.path_in(), |out| out.min(self.path_in()));
         let of_path = doubt.overdue_at(self.required(path), path.answer_bound()).map(|overdue| {
             let soonest = overdue.max(path_silent + bound);
-            if self.standby && !doubt.standby_lives(soonest) {
+            if doubt.standby_silent(soonest) {
                 (soonest.max(path_silent + SUSPENDED), path_silent)
             } else {
                 (soonest, path_silent)
