@@ -149,7 +149,6 @@ impl Tunnel {
             // It waits its turn in the resend pass, or for a binding to begin one.
             Some(_) | None => {}
         }
-        self.run_liveness(scope);
     }
 
     /// Gives the packet its counter and a place in retention. A full buffer gives up its oldest on a
@@ -382,7 +381,6 @@ impl Tunnel {
             self.finish_confirm(scope);
         }
         self.sample(scope);
-        self.run_liveness(scope);
     }
 
     /// Client: the gateway says that the binding is confirmed.

@@ -17,8 +17,8 @@ use crate::packet::{PROBE_HEADER, PROBE_MIN, ProbeAck, header};
 use crate::path::{PathFigures, PathStats};
 use crate::time::Instant;
 
-/// Probes of one path that may be without an answer at a time.
-const OUTSTANDING_MAX: usize = 32;
+/// Probes of one path that may be without an answer at a time: a long round trip of a doubt's dense ones.
+const OUTSTANDING_MAX: usize = 256;
 /// A path that leaves this many probes in a row unanswered has fallen silent.
 const SILENT_AFTER: u32 = 4;
 /// A first answer is confirmed at once, so that the address is proven from the start.
@@ -39,6 +39,8 @@ pub(super) struct Path {
     challenge: u64,
     outstanding: Vec<Outstanding>,
     unanswered: u32,
+    /// When the first of those was sent.
+    asked_at: Instant,
     answered_at: Option<Instant>,
     told: PathFigures,
 }
@@ -63,6 +65,7 @@ impl Path {
             challenge: 0,
             outstanding: Vec::new(),
             unanswered: 0,
+            asked_at: now,
             answered_at: None,
             told: PathFigures::default(),
         }
@@ -169,8 +172,12 @@ impl Client {
             entry.outstanding.remove(0);
         }
         entry.outstanding.push(Outstanding { salt, id, sent_at: now });
+        if entry.unanswered == 0 {
+            entry.asked_at = now;
+        }
         entry.unanswered += 1;
-        if entry.unanswered > SILENT_AFTER && entry.up {
+        let patience = 2 * entry.stats.answer_bound();
+        if entry.unanswered > SILENT_AFTER && now.since(entry.asked_at) > patience && entry.up {
             entry.up = false;
             self.out.facts.push_back(Fact::PathFellSilent { path });
         }
