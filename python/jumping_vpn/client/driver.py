@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Protocol, TypeAlias
 
+from jumping_vpn.client.history import History
 from jumping_vpn.client.orders import Orders
 from jumping_vpn.client.plane import Plane
 from jumping_vpn.client.state import StateKeeper
@@ -66,7 +67,7 @@ class Tally:
 class ClientDriver:
     """Performs what the client's role decides."""
 
-    def __init__(  # noqa: PLR0913  its seven parts
+    def __init__(  # noqa: PLR0913  its parts
         self,
         *,
         core: ClientCore,
@@ -76,6 +77,7 @@ class ClientDriver:
         clock: Clock,
         reporter: Reporter,
         events: Outbox,
+        history: History,
     ) -> None:
         self.tally = Tally()
         self._core = core
@@ -90,7 +92,9 @@ class ClientDriver:
         self._failed: deque[CandidateGone] = deque()
         self._alarms = Alarms()
         self._watchers: list[asyncio.Queue[Event]] = []
+        self._history = history
         self._finish: Finish | None = None
+        self._over: asyncio.Future[Finish] = asyncio.get_running_loop().create_future()
 
     async def run(
         self, state: ClientState | None, discovery: AsyncIterator[Discovery]
@@ -103,12 +107,15 @@ class ClientDriver:
             crew.hire("alarms", self._alarms.run(self._clock, self._wake))
             crew.hire("state", self._keeper.run())
             await self._serve(state)
-        await self._keeper.flush()
         return self._finish
 
     async def order(self, command: Discovery) -> None:
         """Queue a command of the person at the machine."""
         await self._inputs.put(command)
+
+    async def finished(self) -> Finish:
+        """Wait until the session is over, and return how it ended."""
+        return await asyncio.shield(self._over)
 
     @contextmanager
     def watching(self) -> Iterator[asyncio.Queue[Event]]:
@@ -190,6 +197,7 @@ class ClientDriver:
                 self._open_path(order)
             case Finish():
                 self._finish = order
+                self._over.set_result(order)
             case _:
                 self._orders.bind(order)
         return None
@@ -211,6 +219,7 @@ class ClientDriver:
         if events:
             self._events.append(events)
         for event in events:
+            self._history.note(event, now=self._clock.now())
             self._reporter.happened(event)
             for watcher in self._watchers:
                 if not watcher.full():

@@ -6,7 +6,9 @@ it. A damaged file is refused and left alone: to give a session up is a decision
 
 import asyncio
 import hashlib
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
@@ -88,3 +90,14 @@ class StateKeeper:
             erase_durably(self._path)
         else:
             write_durably(self._path, encoded(state))
+
+
+@asynccontextmanager
+async def keeping(path: Path) -> AsyncIterator[StateKeeper]:
+    """Keep the state file for as long as the context lasts; what waits then is still written."""
+    keeper = StateKeeper(path)
+    try:
+        yield keeper
+    finally:
+        await keeper.flush()
+        keeper.close()

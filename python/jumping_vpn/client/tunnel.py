@@ -39,6 +39,7 @@ class MachineTunnel:
         self._interface = ""
         self._granted: OpenTunnel | None = None
         self._present: network.Tunnel | None = None
+        self._changed = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="network")
 
     @property
@@ -70,6 +71,17 @@ class MachineTunnel:
         if wanted != self._present:
             await self._run(network.set_up, wanted, self._journal)
             self._present = wanted
+
+    def look(self) -> None:
+        """Note that the candidates changed."""
+        self._changed.set()
+
+    async def follow(self) -> None:
+        """Follow the MTU of the candidates for ever."""
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            await self.fit()
 
     async def _run(self, work: Callable[..., None], *arguments: object) -> None:
         await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)

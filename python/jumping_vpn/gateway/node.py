@@ -89,8 +89,8 @@ def _settings(node: Node, clock: Clock) -> GatewaySettings:
         origin=node.origin,
         policy=node.policy,
         policy_version=POLICY_VERSION,
-        routes=config.network.pushed_routes,
-        dns=config.network.dns,
-        endpoints=config.endpoints,
+        routes=tuple(map(str, config.network.pushed_routes)),
+        dns=tuple(map(str, config.network.dns)),
+        endpoints=tuple(map(str, config.endpoints)),
         mtu=config.network.mtu,
     )

@@ -9,7 +9,9 @@ import signal
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
+
+T = TypeVar("T")
 
 
 class StopWish:
@@ -46,7 +48,7 @@ class Crew:
 
     def __init__(self) -> None:
         self._group = asyncio.TaskGroup()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: list[asyncio.Task[Any]] = []
 
     async def __aenter__(self) -> Self:
         await self._group.__aenter__()
@@ -61,9 +63,11 @@ class Crew:
         self.dismiss()
         await self._group.__aexit__(kind, error, trace)
 
-    def hire(self, name: str, work: Coroutine[Any, Any, None]) -> None:
-        """Start a task of this crew."""
-        self._tasks.append(self._group.create_task(work, name=name))
+    def hire(self, name: str, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Start a task of this crew and return it."""
+        task = self._group.create_task(work, name=name)
+        self._tasks.append(task)
+        return task
 
     def dismiss(self) -> None:
         """Cancel every task; the crew's context ends once they have cleaned up."""

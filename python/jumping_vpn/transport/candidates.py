@@ -108,7 +108,7 @@ class View:
         """Return every pair that link and address allow, with the addresses to send from."""
         links = [link for link in self.links.values() if selection.allows(link.name)]
         return {
-            Pair(link.name, endpoint): sources
+            Pair(link.name, str(endpoint)): sources
             for endpoint in endpoints
             for link in links
             if (sources := self.sources(link, endpoint))

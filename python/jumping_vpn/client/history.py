@@ -1,0 +1,53 @@
+"""What a client has lived through in this run, as its own events tell."""
+
+from dataclasses import dataclass
+
+from jumping_vpn.core.event_data import AttemptData, MoveData
+from jumping_vpn.core.events import Event, EventType
+from jumping_vpn.core.ids import Millis
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Jump:
+    """One jump, and what caused it."""
+
+    at: Millis
+    reason: str
+    cause: str
+    transport_before: str | None
+    transport_after: str | None
+    version: int
+    epoch: int
+
+
+class History:
+    """Counts jumps, and remembers the newest one and since when the state has held."""
+
+    def __init__(self, *, now: Millis) -> None:
+        self.jumps = 0
+        self.last: Jump | None = None
+        self.in_state_since = now
+        self._cause = ""
+        self._transport: str | None = None
+
+    def note(self, event: Event, *, now: Millis) -> None:
+        """Take an event in."""
+        data = event.data
+        if isinstance(data, AttemptData):
+            self._cause = data.cause
+        if not isinstance(data, MoveData):
+            return
+        if data.state_before != data.state_after:
+            self.in_state_since = now
+        if event.event_type is EventType.TRANSPORT_SWITCH:
+            self.jumps += 1
+            self.last = Jump(
+                at=now,
+                reason=event.reason_code,
+                cause=self._cause,
+                transport_before=data.transport_before or self._transport,
+                transport_after=data.transport_after,
+                version=event.state_version or 0,
+                epoch=event.binding_epoch or 0,
+            )
+        self._transport = data.transport_after or data.transport_before or self._transport
