@@ -25,7 +25,7 @@ use crate::index::{Indexes, Owned, ReceiverIndex};
 use crate::inner;
 use crate::keys::{ClusterSecrets, Root, Secret32, StaticKey};
 use crate::limiter::{Bucket, Prefix, PrefixLimiter, Rate};
-use crate::lookup::LookupKey;
+use crate::lookup::{LookupId, LookupKey};
 use crate::packet::{Bound, Packet, header};
 use crate::time::{Entropy, Instant};
 use crate::token;
@@ -109,6 +109,7 @@ pub struct Gateway {
     births: BTreeMap<u64, Birth>,
     requests: BTreeMap<u64, Request>,
     waiting: BTreeMap<[u8; 32], u64>,
+    followed: BTreeMap<(LookupId, u64), u64>,
     next_token: u64,
     greetings: PrefixLimiter,
     limiter: PrefixLimiter,
@@ -159,6 +160,7 @@ impl Gateway {
             births: BTreeMap::new(),
             requests: BTreeMap::new(),
             waiting: BTreeMap::new(),
+            followed: BTreeMap::new(),
             next_token: 1,
             greetings: limiter(GREETINGS),
             limiter: limiter(REQUESTS),
@@ -244,16 +246,7 @@ impl Gateway {
             return Err(Discard::Fenced);
         }
         let Session { tunnel, addresses, .. } = &mut **session;
-        let permit = |packet: &[u8]| {
-            let inner = inner::parse(packet).ok_or(Discard::InnerMalformed)?;
-            if !addresses.contains(&inner.source) {
-                return Err(Discard::InnerSource);
-            }
-            if *isolated && routes.contains_key(&inner.destination) {
-                return Err(Discard::Isolated);
-            }
-            Ok(())
-        };
+        let permit = |inner: &[u8]| permit(addresses, routes, *isolated, inner);
         let unconfirmed = tunnel.current.as_ref().is_some_and(|binding| !binding.confirmed);
         let handled = tunnel.receive_data(packet, from, permit, &mut Scope { now, sink, out });
         if unconfirmed {
@@ -512,6 +505,23 @@ impl Gateway {
         self.next_token += 1;
         token
     }
+}
+
+/// The reverse path of an inner packet, and whether it may go where it wants to.
+fn permit(
+    addresses: &[IpAddr],
+    routes: &BTreeMap<IpAddr, usize>,
+    isolated: bool,
+    packet: &[u8],
+) -> Result<(), Discard> {
+    let inner = inner::parse(packet).ok_or(Discard::InnerMalformed)?;
+    if !addresses.contains(&inner.source) {
+        return Err(Discard::InnerSource);
+    }
+    if isolated && routes.contains_key(&inner.destination) {
+        return Err(Discard::Isolated);
+    }
+    Ok(())
 }
 
 /// Seals a root with the cipher it was negotiated for, bound to its session and epoch.

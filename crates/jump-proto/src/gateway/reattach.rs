@@ -8,7 +8,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::{Gateway, Generation, Holder, Session, seal_root};
+use super::{Gateway, Generation, Holder, Session, permit, seal_root};
 use crate::aead::{AeadKey, Cipher, Nonce, TAG};
 use crate::binding::{Binding, Parts};
 use crate::discard::Discard;
@@ -19,6 +19,7 @@ use crate::keys::{Context, Ephemeral, Jump, Root, Secret32, Side};
 use crate::limiter::Prefix;
 use crate::limits::Limits;
 use crate::liveness::{Liveness, Role};
+use crate::lookup::LookupId;
 use crate::packet::{EarlyData, RESPONSE_HEADER, ReattachRequest, header};
 use crate::path::PathStats;
 use crate::report::{AcceptedBlock, RequestBlock, ResponseBlock};
@@ -41,6 +42,8 @@ const ANSWERS_MAX: usize = 8;
 /// A request that waits for its decision.
 pub(super) struct Request {
     pub(super) number: u64,
+    lookup: LookupId,
+    attempt: u64,
     digest: [u8; 32],
     ephemeral: [u8; 32],
     routes: Vec<Route>,
@@ -58,7 +61,6 @@ enum Stage {
 
 /// What an opened request brought, and what was made for it.
 struct Open {
-    attempt: u64,
     root: Root,
     block: RequestBlock,
     early: Vec<(u64, Vec<u8>)>,
@@ -68,6 +70,25 @@ struct Open {
 }
 
 impl Request {
+    fn new(
+        number: u64,
+        digest: [u8; 32],
+        packet: &ReattachRequest<'_>,
+        from: Route,
+        now: Instant,
+    ) -> Self {
+        Self {
+            number,
+            lookup: packet.lookup,
+            attempt: packet.attempt,
+            digest,
+            ephemeral: packet.ephemeral,
+            routes: alloc::vec![from],
+            arrived: now,
+            stage: Stage::Wanted(Vec::new()),
+        }
+    }
+
     pub(super) fn expires(&self) -> Instant {
         self.arrived + REQUEST_LIFE
     }
@@ -187,14 +208,14 @@ impl Gateway {
     ) -> Result<(), Discard> {
         let session =
             self.sessions.get(handle).and_then(Option::as_ref).ok_or(Discard::UnknownLookup)?;
-        let (attempt, ephemeral) = (packet.attempt, packet.ephemeral);
+        let mut request = Request::new(session.tunnel.number, digest, &packet, from, now);
         let (proven_by_epoch, root, plain) = open_under(session, packet)?;
         let (block, message) = RequestBlock::decode(&plain)?;
         let fact = Fact::ReattachRequested {
             token: self.next_token,
             number: session.tunnel.number,
             proven_by_epoch,
-            attempt,
+            attempt: request.attempt,
             digest,
             source: from.remote,
             source_verified: session.book.is_proven(from.remote, now),
@@ -206,18 +227,11 @@ impl Gateway {
             given_up: block.given_up,
             message: message.to_vec(),
         };
-        let open = Open {
-            attempt,
-            root,
-            block,
-            early: Vec::new(),
-            early_bytes: 0,
-            derived: None,
-            accepted: None,
-        };
-        let number = session.tunnel.number;
+        let (early, early_bytes) = (Vec::new(), 0);
+        let open = Open { root, block, early, early_bytes, derived: None, accepted: None };
+        request.stage = Stage::Opened(Box::new(open));
         self.out.facts.push_back(fact);
-        self.wait(number, digest, ephemeral, from, now, Stage::Opened(Box::new(open)));
+        self.wait(request);
         Ok(())
     }
 
@@ -230,31 +244,25 @@ impl Gateway {
         digest: [u8; 32],
         now: Instant,
     ) {
-        let datagram = [packet.header.as_slice(), packet.sealed, packet.cookie].concat();
-        let token = self.wait(number, digest, packet.ephemeral, from, now, Stage::Wanted(datagram));
+        let mut request = Request::new(number, digest, packet, from, now);
+        request.stage =
+            Stage::Wanted([packet.header.as_slice(), packet.sealed, packet.cookie].concat());
+        let token = self.wait(request);
         self.out.facts.push_back(Fact::SessionWanted { token, number, source: from.remote });
     }
 
-    fn wait(
-        &mut self,
-        number: u64,
-        digest: [u8; 32],
-        ephemeral: [u8; 32],
-        from: Route,
-        now: Instant,
-        stage: Stage,
-    ) -> u64 {
+    fn wait(&mut self, request: Request) -> u64 {
         let token = self.take_token();
-        let routes = alloc::vec![from];
-        self.waiting.insert(digest, token);
-        self.requests
-            .insert(token, Request { number, digest, ephemeral, routes, arrived: now, stage });
+        self.waiting.insert(request.digest, token);
+        self.followed.insert((request.lookup, request.attempt), token);
+        self.requests.insert(token, request);
         token
     }
 
     fn take_request(&mut self, token: u64) -> Result<Request, Discard> {
         let request = self.requests.remove(&token).ok_or(Discard::Stale)?;
         self.waiting.remove(&request.digest);
+        self.followed.remove(&(request.lookup, request.attempt));
         Ok(request)
     }
 
@@ -305,16 +313,17 @@ impl Gateway {
             return Err(self.note_fence());
         }
         let number = self.lookup.open(&packet.lookup)?.number;
-        let Self { sessions, numbers, requests, out, .. } = self;
+        let Self { sessions, numbers, requests, followed, routes, isolated, out, .. } = self;
         let session = numbers
             .get(&number)
             .and_then(|handle| sessions.get_mut(*handle)?.as_mut())
             .ok_or(Discard::UnknownLookup)?;
-        let waiting = requests.values_mut().filter(|request| request.number == number);
-        let waiting = waiting
-            .filter_map(|request| Some((request.ephemeral, request.open_mut().ok()?)))
-            .find(|(_, open)| open.attempt == packet.attempt && open.accepted.is_none());
         let (counter, attempt) = (packet.counter, packet.attempt);
+        let waiting = followed
+            .get(&(packet.lookup, attempt))
+            .and_then(|token| requests.get_mut(token))
+            .and_then(|request| Some((request.ephemeral, request.open_mut().ok()?)))
+            .filter(|(_, open)| open.accepted.is_none());
         let nonce = Nonce::counter(counter);
         if let Some((ephemeral, open)) = waiting {
             if open.early.len() == EARLY_MAX
@@ -331,7 +340,8 @@ impl Gateway {
         let gate =
             session.early.as_ref().filter(|gate| gate.attempt == attempt).ok_or(Discard::Stale)?;
         let inner = gate.key.open(nonce, packet.header, packet.sealed)?;
-        session.deliver_early(counter, inner, &mut Scope { now, sink, out })
+        permit(&session.addresses, routes, *isolated, inner)?;
+        session.tunnel.receive_early(counter, inner, &mut Scope { now, sink, out })
     }
 
     /// Takes the inputs of the next root out of the engine. Nothing is installed.
@@ -403,23 +413,22 @@ impl Gateway {
         sessions.get(handle).and_then(Option::as_ref).ok_or(Discard::Stale)?;
         let (slot, index) = self.take_index(Holder::Session(handle)).ok_or(Discard::Overloaded)?;
         let reset_key = token::reset_key(&self.secrets.node, index);
-        let Self { requests, sessions, out, .. } = self;
+        let Self { requests, sessions, routes, isolated, out, .. } = self;
         let request = requests.get_mut(&token).ok_or(Discard::Stale)?;
         let route = *request.routes.first().ok_or(Discard::Stale)?;
-        let ephemeral = request.ephemeral;
+        let (ephemeral, attempt) = (request.ephemeral, request.attempt);
         let open = request.open_mut()?;
         let session = sessions.get_mut(handle).and_then(Option::as_mut).ok_or(Discard::Stale)?;
         session.slots.push((slot, index));
         session.answers.clear();
-        let key = open.root.early_key(&session.tunnel.session_id, open.attempt, &ephemeral);
-        session.early = Some(EarlyGate { attempt: open.attempt, key });
+        let key = open.root.early_key(&session.tunnel.session_id, attempt, &ephemeral);
+        session.early = Some(EarlyGate { attempt, key });
         install(session, open, index, reset_key, route, keep_previous, now)?;
         let mut scope = Scope { now, sink, out };
         for (counter, inner) in open.early.drain(..) {
-            let permitted = crate::inner::parse(&inner)
-                .is_some_and(|parsed| session.addresses.contains(&parsed.source));
-            if permitted && let Err(why) = session.tunnel.receive_early(counter, &inner, &mut scope)
-            {
+            let delivered = permit(&session.addresses, routes, *isolated, &inner)
+                .and_then(|()| session.tunnel.receive_early(counter, &inner, &mut scope));
+            if let Err(why) = delivered {
                 scope.out.counters.discard(why);
             }
         }
@@ -448,6 +457,7 @@ impl Gateway {
         let handle = *self.numbers.get(&request.number).ok_or(Discard::Stale)?;
         let session =
             self.sessions.get_mut(handle).and_then(Option::as_mut).ok_or(Discard::Stale)?;
+        let attempt = request.attempt;
         let open = request.open_mut()?;
         let block = match open.accepted.take() {
             Some(mut block) => {
@@ -458,7 +468,7 @@ impl Gateway {
             None => ResponseBlock::Refused,
         };
         let derived = open.derived.take().ok_or(Discard::Stale)?;
-        let key = derived.jump.response_key(&session.tunnel.session_id, open.attempt);
+        let key = derived.jump.response_key(&session.tunnel.session_id, attempt);
         let mut plain = Vec::with_capacity(256 + message.len());
         block.encode(&mut plain);
         plain.extend_from_slice(message);
@@ -514,19 +524,6 @@ pub(super) struct EarlyGate {
 }
 
 impl Session {
-    fn deliver_early<S: Sink>(
-        &mut self,
-        counter: u64,
-        inner: &[u8],
-        scope: &mut Scope<'_, S>,
-    ) -> Result<(), Discard> {
-        let parsed = crate::inner::parse(inner).ok_or(Discard::InnerMalformed)?;
-        if !self.addresses.contains(&parsed.source) {
-            return Err(Discard::InnerSource);
-        }
-        self.tunnel.receive_early(counter, inner, scope)
-    }
-
     fn remember(&mut self, answer: Answer) {
         if self.answers.len() == ANSWERS_MAX {
             self.answers.remove(0);
