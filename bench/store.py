@@ -13,11 +13,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from support.saves import birth, jump
-
 from jumping_vpn.core.ready import Save
 from jumping_vpn.observe.exporter import Exporter
 from jumping_vpn.store.sqlite import SqliteStore
+from support.saves import birth, jump
 
 SESSIONS: Final = 2048
 LANES: Final = 64
