@@ -17,7 +17,7 @@ from jumping_vpn.cli.failures import CODES, ExitCode, Failure, explain
 from jumping_vpn.cli.main import jvpn
 from jumping_vpn.cli.text import duration, size, table
 from jumping_vpn.cli.up import CODES as FINISH_CODES
-from jumping_vpn.cli.up import failure_of
+from jumping_vpn.cli.up import failure_of, is_wanted
 from jumping_vpn.core.ready import Finish, Outcome
 from jumping_vpn.system.settings import ConfigError
 
@@ -175,7 +175,13 @@ def test_silence_is_told_with_both_causes_and_how_to_tell_them_apart() -> None:
     assert failure.exit_code == ExitCode.NO_ANSWER
     assert "cannot be reached" in failure.message
     assert "does not know this client or key" in failure.message
-    assert "tcpdump" in failure.message
+    assert "SECURITY_EVENT (unknown_client" in failure.message
+
+
+def test_an_end_that_was_ordered_here_is_no_failure() -> None:
+    assert is_wanted(Finish(outcome=Outcome.TERMINATED, detail="CLIENT_REQUEST"))
+    assert not is_wanted(Finish(outcome=Outcome.TERMINATED, detail="OPERATOR_REQUEST"))
+    assert not is_wanted(Finish(outcome=Outcome.REFUSED, detail="CLIENT_REQUEST"))
 
 
 def test_every_way_to_end_has_an_exit_code() -> None:

@@ -9,6 +9,7 @@ from jumping_vpn.cli.failures import ExitCode, Failure, require_network_admin
 from jumping_vpn.cli.lazy import examples
 from jumping_vpn.cli.report import terminal
 from jumping_vpn.core.ready import Finish, Outcome
+from jumping_vpn.core.session.reasons import Reason
 
 CODES = {
     Outcome.UNREACHABLE_OR_UNKNOWN: ExitCode.NO_ANSWER,
@@ -18,10 +19,10 @@ CODES = {
 TEXTS = {
     Outcome.UNREACHABLE_OR_UNKNOWN: (
         "no answer{detail}. Either the gateway cannot be reached from here, or it does not know "
-        "this client or key: to strangers it is silent. To tell them apart, watch the gateway "
-        "while this runs: `tcpdump -n udp port PORT` that shows nothing means unreachable (check "
-        "endpoint, port, firewalls); packets without an answer mean unknown (check that "
-        "`jvpn gateway add-client` made this file, for this gateway)"
+        "this client or key: to strangers it is silent. To tell them apart, look at what "
+        "`jvpn gateway run` prints meanwhile: a SECURITY_EVENT (unknown_client, forged) means "
+        "unknown, so make this file anew with `jvpn gateway add-client`; nothing at all means "
+        "that no packet arrives, so check endpoint, UDP port and firewalls"
     ),
     Outcome.REFUSED: "the gateway refused the session{detail}",
     Outcome.TERMINATED: "the session is over{detail}",
@@ -55,8 +56,14 @@ def up(file: Path, state_dir: Path | None, *, as_json: bool) -> None:
 
     with terminal(as_json=as_json) as reporter:
         finish = asyncio.run(run(file, state_dir, reporter))
-    if finish is not None:
-        raise failure_of(finish)
+    if finish is None or is_wanted(finish):
+        return
+    raise failure_of(finish)
+
+
+def is_wanted(finish: Finish) -> bool:
+    """Say whether the end was ordered here, by `jvpn down`."""
+    return finish.outcome is Outcome.TERMINATED and finish.detail == Reason.CLIENT_REQUEST
 
 
 def failure_of(finish: Finish) -> Failure:
