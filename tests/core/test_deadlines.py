@@ -61,8 +61,7 @@ def test_no_deadline_ever_moves_later_across_a_restart(now, wall_step, monotonic
 
     again = resumed(
         record,
-        now=Millis(now + monotonic_step),
-        wall_ms=record.written.wall_ms + wall_step,
+        restarted(now=now + monotonic_step, wall_ms=record.written.wall_ms + wall_step),
     )
 
     left = record.deadlines.remaining(now=Millis(now))
@@ -76,12 +75,21 @@ def test_no_deadline_ever_moves_later_across_a_restart(now, wall_step, monotonic
 def test_time_away_ages_jumps_states_and_bindings_alike():
     record = replace(record_of(Shape.ATTACHED, now=50_000), jumps=(Millis(20_000), Millis(40_000)))
 
-    again = resumed(record, now=Millis(1000), wall_ms=record.written.wall_ms + 15_000)
+    reading = restarted(now=1000, wall_ms=record.written.wall_ms + 15_000)
+
+    again = resumed(record, reading)
 
     assert again.jumps == (-44_000, -24_000)
     assert again.session.since == record.session.since - 64_000
     assert again.session.binding.since == record.session.binding.since - 64_000
-    assert again.written == Reading(now=Millis(1000), wall_ms=record.written.wall_ms + 15_000)
+    assert again.written == reading
+
+
+def test_what_this_process_wrote_needs_no_translation_even_if_the_wall_clock_steps():
+    record = record_of(Shape.VOLATILE, now=5000)
+    reading = Reading(now=Millis(6000), wall_ms=record.written.wall_ms + 10**9, incarnation=1)
+
+    assert resumed(record, reading) is record
 
 
 def test_the_end_in_wall_time_is_that_of_the_session_ttl():
@@ -158,6 +166,10 @@ def test_the_deadlines_after_any_moves_are_those_that_a_record_needs(data: st.Da
     record = replace(record_of(Shape.ATTACHED, now=0), session=session, deadlines=ends)
 
     assert "everything_ends" not in [each.name for each in broken_by_record(record)]
+
+
+def restarted(*, now: int, wall_ms: int) -> Reading:
+    return Reading(now=Millis(now), wall_ms=wall_ms, incarnation=2)
 
 
 def born_at_zero() -> tuple[Session, Deadlines, Millis]:

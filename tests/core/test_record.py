@@ -12,7 +12,6 @@ from jumping_vpn.core.record import (
     Root,
     broken_by_record,
     check_record,
-    erased,
 )
 from jumping_vpn.core.session.invariants import InvariantBroken
 from jumping_vpn.core.session.model import Session, Shape
@@ -55,16 +54,6 @@ def test_every_invariant_catches_a_record_that_breaks_it(invariant):
     assert invariant in broken_by_record(broken)
     with pytest.raises(InvariantBroken, match=invariant.name):
         check_record(broken)
-
-
-def test_an_erased_record_holds_no_secret_and_no_deadline():
-    ended = replace(WELL, session=record_of(Shape.TERMINATED).session)
-
-    after = erased(ended)
-
-    check_record(after)
-    assert b"root in a box" not in msgspec.msgpack.encode(after)
-    assert after.deadlines.earliest() is None
 
 
 def test_a_policy_that_allows_less_does_not_rewrite_what_was_allowed():

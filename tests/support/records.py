@@ -32,7 +32,7 @@ def record_of(shape: Shape, *, now: int = 0) -> Record:
         deadlines=deadlines_of(shape, now=now),
         created_wall_ms=WALL_MS,
         predecessor=None,
-        written=Reading(now=Millis(now), wall_ms=WALL_MS + now),
+        written=Reading(now=Millis(now), wall_ms=WALL_MS + now, incarnation=1),
     )
 
 

@@ -79,7 +79,7 @@ def birth(seed: int, *, owner: int = 1, session_ends: int = 5_000) -> Save:
         deadlines=Deadlines(session_ends=Millis(session_ends)),
         created_wall_ms=WALL_MS,
         predecessor=None,
-        written=Reading(now=Millis(1000), wall_ms=WALL_MS),
+        written=Reading(now=Millis(1000), wall_ms=WALL_MS, incarnation=1),
     )
     return Save(
         record=record,

@@ -209,5 +209,7 @@ def _first_record(birth: Birth, sealed: bytes, moment: Moment, desk: Desk) -> Re
         deadlines=Deadlines(),
         created_wall_ms=moment.wall_ms,
         predecessor=birth.predecessor,
-        written=Reading(now=moment.now, wall_ms=moment.wall_ms),
+        written=Reading(
+            now=moment.now, wall_ms=moment.wall_ms, incarnation=desk.settings.incarnation
+        ),
     )

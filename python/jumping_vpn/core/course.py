@@ -19,7 +19,7 @@ from jumping_vpn.core.events import (
 from jumping_vpn.core.ids import Millis
 from jumping_vpn.core.policy.deadlines import after_move, next_due
 from jumping_vpn.core.ready import Save, Touch
-from jumping_vpn.core.record import Reading, Record, Root
+from jumping_vpn.core.record import Record, Root, check_record
 from jumping_vpn.core.session.inputs import Input
 from jumping_vpn.core.session.machine import Moved, Refused, advance
 from jumping_vpn.core.session.model import State
@@ -112,7 +112,9 @@ class Course:
         if self.record == self.given and not create:
             return None
         moment = self.moment
-        record = replace(self.record, written=Reading(now=moment.now, wall_ms=moment.wall_ms))
+        written = replace(self.record.written, now=moment.now, wall_ms=moment.wall_ms)
+        record = replace(self.record, written=written)
+        check_record(record)
         if not self.moves:
             return Touch(record=record, lazy=lazy)
         before = self.given.session

@@ -11,7 +11,7 @@ from jumping_vpn.core.memory import Memory, new_memory
 from jumping_vpn.core.policy.deadlines import wake_at
 from jumping_vpn.core.policy.limits import Policy
 from jumping_vpn.core.ready import Bind, DropBinding, Message, Ready, Release, Send
-from jumping_vpn.core.record import Record
+from jumping_vpn.core.record import Reading, Record, resumed
 from jumping_vpn.core.session.inputs import BindingLost
 from jumping_vpn.core.session.model import Session, State
 from jumping_vpn.core.session.reasons import Reason
@@ -72,6 +72,10 @@ class Desk:
 
         With `due`, what time alone makes true follows at once.
         """
+        reading = Reading(
+            now=moment.now, wall_ms=moment.wall_ms, incarnation=self.settings.incarnation
+        )
+        record = resumed(record, reading)
         course = Course(record, moment, self.settings.origin)
         memory = self.memory_of(record, now=moment.now)
         binding = record.session.binding

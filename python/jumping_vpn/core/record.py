@@ -26,10 +26,15 @@ from jumping_vpn.core.session.model import Session, Shape
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """What the two clocks showed at one instant: monotonic and wall, in milliseconds."""
+    """What the two clocks showed at one instant: monotonic and wall, in milliseconds.
+
+    `incarnation` is the process's, which the store numbers at each start: readings of the monotonic
+    clock compare only within one.
+    """
 
     now: Millis
     wall_ms: int
+    incarnation: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,15 +78,18 @@ class Record:
     written: Reading
 
 
-def resumed(record: Record, *, now: Millis, wall_ms: int) -> Record:
-    """Return a record that another process wrote with its times on this process's clock.
+def resumed(record: Record, reading: Reading) -> Record:
+    """Return a record with its times on the clock of the process that takes `reading`.
 
-    Time away counts. Both clocks can only show too little of it (the wall clock may have been set
-    back, the monotonic one starts again with the machine), so the larger figure counts: no deadline
-    ever moves later, and no jump leaves the window of the budget earlier than it should.
+    What this process wrote itself is returned as it is. Across a restart time away counts. Both
+    clocks can only show too little of it (the wall clock may have been set back, the monotonic one
+    starts again with the machine), so the larger figure counts: no deadline ever moves later.
     """
     written = record.written
-    away_ms = max(0, wall_ms - written.wall_ms, now - written.now)
+    if written.incarnation == reading.incarnation:
+        return record
+    now = reading.now
+    away_ms = max(0, reading.wall_ms - written.wall_ms, now - written.now)
     session = record.session
     shift = now - written.now - away_ms
     binding = session.binding
@@ -93,7 +101,7 @@ def resumed(record: Record, *, now: Millis, wall_ms: int) -> Record:
         session=replace(session, since=Millis(session.since + shift), binding=binding),
         jumps=tuple(Millis(at + shift) for at in record.jumps),
         deadlines=remaining.resume(now=now, away_ms=away_ms),
-        written=Reading(now=now, wall_ms=wall_ms),
+        written=reading,
     )
 
 
@@ -219,13 +227,3 @@ def check_record(record: Record) -> None:
     """Raise InvariantBroken if a record breaks an invariant; asked before every save."""
     broken = broken_by_record(record)
     ensure(not broken, f"{[each.name for each in broken]} by version {record.session.version}")
-
-
-def erased(record: Record) -> Record:
-    """Return the record of a TERMINATED session, without its secrets and deadlines."""
-    return replace(
-        record,
-        confirmed=replace(record.confirmed, sealed=b"", digest=b""),
-        unconfirmed=None,
-        deadlines=Deadlines(),
-    )
