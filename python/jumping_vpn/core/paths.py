@@ -1,0 +1,179 @@
+"""The client's paths: candidates with their figures, lookup ids, and how often each is probed."""
+
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from jumping_vpn.core.commands import CandidateAppeared, CandidateGone
+from jumping_vpn.core.ids import Millis
+from jumping_vpn.core.policy.choice import Candidate
+from jumping_vpn.core.ready import Bind, ClosePath, OpenPath, ProbePath
+from jumping_vpn.core.session.model import Transport
+
+STANDBY: Final = Millis(1_000)
+CLOSE: Final = Millis(100)
+SILENT_LOSS: Final = 1.0
+
+
+@dataclass(slots=True, kw_only=True)
+class Path:
+    """One candidate that is open; `probed_every` is what the data plane was told last."""
+
+    candidate: Candidate
+    lookup_id: bytes | None = None
+    probed_every: Millis = field(default=Millis(0))
+
+    @property
+    def id(self) -> int:
+        """Return the number of the path, which is the transport's id."""
+        return self.candidate.transport.id
+
+
+class Paths:
+    """Every open path. Transport ids are never used again, also across restarts of the client."""
+
+    def __init__(self) -> None:
+        self._paths: dict[int, Path] = {}
+        self._unused: list[bytes] = []
+        self._left: list[bytes] = []
+        self.last_id = 0
+
+    def __len__(self) -> int:
+        """Return how many paths are open."""
+        return len(self._paths)
+
+    @property
+    def candidates(self) -> tuple[Candidate, ...]:
+        """Return every candidate, oldest first."""
+        return tuple(path.candidate for path in self._paths.values())
+
+    @property
+    def unused_ids(self) -> tuple[bytes, ...]:
+        """Return the lookup ids that no path has used."""
+        return tuple(self._unused)
+
+    @property
+    def is_starved(self) -> bool:
+        """Say whether a path has no lookup id and none is there to give it."""
+        return not self._unused and any(path.lookup_id is None for path in self._paths.values())
+
+    def find(self, path_id: int | None) -> Path | None:
+        """Return an open path."""
+        return None if path_id is None else self._paths.get(path_id)
+
+    def named(self, name: str) -> int | None:
+        """Return the path that a person names: its interface, its number, or its whole text."""
+        for path in self._paths.values():
+            transport = path.candidate.transport
+            if name in {str(transport), transport.interface, str(transport.id)}:
+                return transport.id
+        return None
+
+    def open(self, found: CandidateAppeared, *, room: int, now: Millis) -> OpenPath | None:
+        """Open a path for a find of discovery, if it is new and there is room for it."""
+        if len(self._paths) >= room or self._same(found.interface, found.endpoint):
+            return None
+        self.last_id += 1
+        transport = Transport(
+            id=self.last_id,
+            adapter=found.adapter,
+            interface=found.interface,
+            endpoint=found.endpoint,
+            hops=found.hops,
+        )
+        candidate = Candidate(
+            transport=transport,
+            measured=False,
+            loss=0.0,
+            srtt_us=0,
+            stable_since=now,
+            preference=found.preference,
+        )
+        self._paths[transport.id] = Path(candidate=candidate)
+        return OpenPath(path=transport.id, interface=found.interface, endpoint=found.endpoint)
+
+    def close(self, gone: CandidateGone) -> tuple[Path, ...]:
+        """Forget the paths that went away and return them; their lookup ids are left over."""
+        closed = tuple(
+            path
+            for path in self._paths.values()
+            if path.candidate.transport.interface == gone.interface
+            and gone.endpoint in {None, path.candidate.transport.endpoint}
+        )
+        for path in closed:
+            del self._paths[path.id]
+            if path.lookup_id is not None:
+                self._left.append(path.lookup_id)
+        return closed
+
+    def measure(self, path_id: int, *, srtt_us: int, loss: float, now: Millis) -> bool:
+        """Take figures over; say whether the path was silent or unknown before."""
+        path = self._paths.get(path_id)
+        if path is None:
+            return False
+        before = path.candidate
+        returned = not before.measured or before.loss >= SILENT_LOSS
+        path.candidate = replace(
+            before,
+            measured=True,
+            srtt_us=srtt_us,
+            loss=min(loss, SILENT_LOSS),
+            stable_since=now if returned else before.stable_since,
+        )
+        return returned
+
+    def mark_silent(self, path_id: int, *, now: Millis) -> None:
+        """Note that nothing comes over a path."""
+        path = self._paths.get(path_id)
+        if path is not None:
+            path.candidate = replace(path.candidate, loss=SILENT_LOSS, stable_since=now)
+
+    def cool_down(self, path_id: int, *, until: Millis) -> None:
+        """Leave a path out of discretionary choices for a while."""
+        path = self._paths.get(path_id)
+        if path is not None:
+            path.candidate = replace(path.candidate, cooldown_until=until)
+
+    def add_ids(self, ids: tuple[bytes, ...]) -> None:
+        """Take over fresh lookup ids."""
+        self._unused.extend(each for each in ids if each not in self._unused)
+
+    def lookup_id(self, path: Path, *, reuse: bool) -> bytes | None:
+        """Return the path's lookup id, giving it one if it has none.
+
+        When none is left and `reuse` is allowed, that of a path that is gone serves again, else
+        that of any other: being recognised is better than being locked out.
+        """
+        if path.lookup_id is None:
+            if self._unused:
+                path.lookup_id = self._unused.pop(0)
+            elif self._left:
+                path.lookup_id = self._left.pop(0)
+            elif reuse:
+                others = (each.lookup_id for each in self._paths.values())
+                return next((each for each in others if each is not None), None)
+        return path.lookup_id
+
+    def probing(self, *, active: int | None, every: Millis) -> tuple[Bind, ...]:
+        """Return the orders that bring every standby to this pace, and the active path to none."""
+        orders: list[Bind] = []
+        for path in self._paths.values():
+            wanted = Millis(0) if path.id == active else every
+            if path.probed_every == wanted:
+                continue
+            lookup_id = self.lookup_id(path, reuse=False)
+            if lookup_id is None:
+                continue
+            path.probed_every = wanted
+            orders.append(ProbePath(path=path.id, lookup_id=lookup_id, interval_us=wanted * 1000))
+        return tuple(orders)
+
+    def closing(self, closed: tuple[Path, ...]) -> tuple[Bind, ...]:
+        """Return the orders that close paths."""
+        return tuple(ClosePath(path=path.id) for path in closed)
+
+    def _same(self, interface: str, endpoint: str) -> bool:
+        return any(
+            (path.candidate.transport.interface, path.candidate.transport.endpoint)
+            == (interface, endpoint)
+            for path in self._paths.values()
+        )
