@@ -22,7 +22,7 @@ from jumping_vpn.core.policy.choice import (
 from jumping_vpn.core.policy.switches import count_switch
 from jumping_vpn.core.pursuit import Pursuit
 from jumping_vpn.core.ready import Activate, Adopt, DropBinding, Outcome, Request, Withdraw
-from jumping_vpn.core.session.model import Binding, Transport
+from jumping_vpn.core.session.model import Binding, Session, Transport
 from jumping_vpn.core.session.reasons import Reason
 from jumping_vpn.core.wire import messages as m
 from jumping_vpn.core.wire.codec import ProtocolError, decode
