@@ -139,14 +139,15 @@ impl Tunnel {
             scope.out.counters.given_up += 1;
             return;
         };
+        let hopeless = self.is_hopeless(now);
         match &mut self.current {
-            Some(binding) if binding.open && !self.retention.is_resending() => {
+            Some(binding) if binding.open && !hopeless && !self.retention.is_resending() => {
                 binding.send_data(counter, inner, scope.sink);
                 self.retention.mark_sent(counter, now);
                 scope.out.counters.sealed += 1;
                 scope.out.counters.sealed_bytes += inner.len() as u64;
             }
-            // It waits its turn in the resend pass, or for a binding to begin one.
+            // It waits its turn in the resend pass, for a binding to begin one, or for a silence to end.
             Some(_) | None => {}
         }
     }
@@ -171,6 +172,14 @@ impl Tunnel {
             binding.confirmed && binding.liveness.overdue(&binding.stats, now).is_none()
         };
         self.current.as_ref().is_some_and(proven)
+    }
+
+    /// Whether the path has been silent for as long as would be a verdict: what is sent now is most
+    /// likely lost, and with a peer that lost its window it could never be sent again.
+    fn is_hopeless(&self, now: Instant) -> bool {
+        let patience = self.limits.heartbeat * self.limits.dead_after_misses.saturating_sub(1);
+        let overdue = |binding: &Binding| binding.liveness.overdue(&binding.stats, now);
+        self.current.as_ref().and_then(overdue).is_some_and(|(_, by)| by >= patience)
     }
 
     /// Whether another packet of the largest size finds room.
@@ -555,7 +564,13 @@ impl Tunnel {
             return;
         };
         match finding {
-            Finding::LateBegan(_) | Finding::LateEnded => self.sample(scope),
+            Finding::LateBegan(_) => self.sample(scope),
+            Finding::LateEnded => {
+                self.sample(scope);
+                // What the silence swallowed goes out again, and then what waited for its end.
+                let _ = self.retention.begin_resend(None);
+                self.pump(scope);
+            }
             Finding::Dead(death) => scope.out.facts.push_back(Fact::BindingSilent {
                 epoch,
                 direction: death.direction.as_str(),

@@ -251,3 +251,21 @@ fn a_sealed_root_of_another_epoch_is_refused() {
 
     assert_eq!(refused, Err(jump_proto::discard::Discard::Forged));
 }
+
+#[test]
+fn a_silence_that_ends_by_itself_loses_nothing() {
+    let mut world = World::attached(13);
+    let middle = world.chatter(0, Duration::from_secs(1));
+    for path in world.paths.values_mut() {
+        (path.up, path.down) = (false, false);
+    }
+    let dark = world.chatter(middle, ms(400));
+    for path in world.paths.values_mut() {
+        (path.up, path.down) = (true, true);
+    }
+
+    let end = world.chatter(dark, ms(400));
+    world.run(ms(100));
+
+    assert_lossless(&world, end);
+}
