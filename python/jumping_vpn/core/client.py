@@ -278,7 +278,8 @@ class ClientCore:
         if returned and path is not None:
             desk.observe_candidate(turn, path.candidate, Reason.CANDIDATE_ANSWERED)
         if "reset" in desk.timers:
-            jumps.lose(desk, turn, Reason.GATEWAY_RESTARTED)
+            if fact.path == desk.active:
+                jumps.lose(desk, turn, Reason.GATEWAY_RESTARTED)
         elif desk.pursuit is not None:
             if desk.pursuit.is_for_life and fact.path not in desk.pursuit.paths:
                 desk.pursuit.note_change(now=turn.now)
