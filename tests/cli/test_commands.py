@@ -2,6 +2,7 @@
 
 import errno
 import importlib
+import os
 import shlex
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+import jumping_vpn
 from jumping_vpn.cli import failures
 from jumping_vpn.cli.failures import CODES, ExitCode, Failure, explain
 from jumping_vpn.cli.main import jvpn
@@ -80,7 +82,12 @@ def test_help_loads_no_command() -> None:
     )
 
     loaded = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=20
+        [sys.executable, "-c", script],
+        env=os.environ | {"PYTHONPATH": str(Path(jumping_vpn.__file__).parents[1])},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=20,
     ).stderr
 
     assert loaded.split() == [

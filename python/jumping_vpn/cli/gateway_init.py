@@ -12,7 +12,7 @@ from jumping_vpn.cli.failures import ExitCode, Failure
 from jumping_vpn.cli.lazy import examples
 from jumping_vpn.gateway.config import DEFAULT_PORT, DEFAULT_SUBNETS, GatewayConfig, GatewayPaths
 from jumping_vpn.service.files import write_durably
-from jumping_vpn.system.settings import Endpoint, Key, parse
+from jumping_vpn.system.settings import Checked, Endpoint, Key, Network, Subnet, parse
 
 PROBES: Final = ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1"))
 
@@ -38,6 +38,23 @@ isolate_clients = true
 """
 
 
+class CheckedText(click.ParamType[str]):
+    """An option whose text is checked as the same text in a file would be."""
+
+    def __init__(self, kind: type[Checked], name: str) -> None:
+        self.kind = kind
+        self.name = name
+
+    def convert(
+        self, value: str, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Checked:
+        """Return the text, or fail with what was expected."""
+        try:
+            return self.kind(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
 @click.command(
     epilog=examples(
         "jvpn gateway init /etc/jumping-vpn --endpoint vpn.example.org:4789",
@@ -51,21 +68,21 @@ isolate_clients = true
     "--endpoint",
     "endpoints",
     multiple=True,
-    metavar="HOST:PORT",
+    type=CheckedText(Endpoint, "HOST:PORT"),
     help="Where clients find this gateway. Repeat for each; by default this machine's addresses.",
 )
 @click.option(
     "--subnet",
     "subnets",
     multiple=True,
-    metavar="CIDR",
+    type=CheckedText(Subnet, "CIDR"),
     help="Addresses inside the tunnel. Repeat for IPv4 and IPv6; by default one of each.",
 )
 @click.option(
     "--route",
     "routes",
     multiple=True,
-    metavar="CIDR",
+    type=CheckedText(Network, "CIDR"),
     help="A network behind the gateway that clients reach through the tunnel. Repeat for each.",
 )
 @click.option("--port", type=click.IntRange(1, 65535), help="The UDP port to listen on.")
