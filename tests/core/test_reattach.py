@@ -256,7 +256,7 @@ def record(*, deadlines: Deadlines, jumps: tuple[Millis, ...], unconfirmed: Root
         deadlines=deadlines,
         created_wall_ms=WALL,
         predecessor=None,
-        written=Reading(now=Millis(0), wall_ms=WALL),
+        written=Reading(now=Millis(0), wall_ms=WALL, incarnation=1),
     )
 
 

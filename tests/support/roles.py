@@ -216,7 +216,7 @@ class World:
         self.adopting = (order.epoch, root)
         return Derived(sealed=root)
 
-    def _client_binds(self, order: r.Bind) -> Ready | None:
+    def _client_binds(self, order: r.Bind) -> Ready | None:  # noqa: C901  one case an order
         match order:
             case r.OpenPath():
                 self.paths[order.path] = order.interface

@@ -111,15 +111,15 @@ class Paths:
         if path is None:
             return False
         before = path.candidate
-        returned = not before.measured or before.loss >= SILENT_LOSS
+        silent = before.loss >= SILENT_LOSS
         path.candidate = replace(
             before,
             measured=True,
             srtt_us=srtt_us,
             loss=min(loss, SILENT_LOSS),
-            stable_since=now if returned else before.stable_since,
+            stable_since=now if silent else before.stable_since,
         )
-        return returned
+        return silent or not before.measured
 
     def mark_silent(self, path_id: int, *, now: Millis) -> None:
         """Note that nothing comes over a path."""
