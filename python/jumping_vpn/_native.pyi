@@ -2,13 +2,19 @@
 
 Every call takes the engine's lock for a few microseconds and releases the interpreter meanwhile.
 Secrets never cross: what leaves is public, sealed, or a token.
+
+Orders raise LookupError when what they name is gone, ValueError for a malformed argument, OSError
+when the kernel refuses, and RuntimeError when the data plane is closed, has failed, or has the
+other role.
 """
 
 from typing import Any, final
 
+__all__ = ["DataPlane", "Keys", "Limits", "LinkElement", "write_client_config"]
+
 @final
 class Keys:
-    """Static and node secrets, loaded from files of mode 0600 owned by the caller, else `PermissionError`."""
+    """Static and node secrets, from files of mode 0600 owned by the caller, else PermissionError."""
 
     @staticmethod
     def create_gateway(directory: str) -> Keys:
@@ -47,16 +53,24 @@ class Limits:
 
 @final
 class DataPlane:
+    """One engine, its sockets and TUN, and the thread that moves its packets."""
+
     @staticmethod
     def gateway(keys: Keys, *, node: int, incarnation: int, capacity: int) -> DataPlane: ...
     @staticmethod
     def client(keys: Keys, *, gateway_public: bytes) -> DataPlane: ...
     def start(self) -> None: ...
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Send what is queued, stop the packet loop, wait for its end; a second call does nothing."""
     def event_fd(self) -> int: ...
     def drain(self, limit: int) -> list[tuple[Any, ...]]:
-        """Return up to `limit` facts, each `(kind, field, ...)` in the order of the class in core/facts.py."""
-    def open_tun(self, name: str, mtu: int) -> str: ...
+        """Return up to `limit` facts, and before them what was dropped.
+
+        Each is `(kind, field, ...)` in the order of the class in core/facts.py. RuntimeError once
+        the packet loop has failed or was closed and its last facts are drained.
+        """
+    def open_tun(self, name: str, mtu: int) -> str:
+        """Create a TUN device, left down; return its name (the kernel numbers `jvpn%d`)."""
     def extend_fence(self, until_us: int) -> None:
         """Forward until CLOCK_BOOTTIME reaches `until_us`; never moves the deadline back."""
     def counters(self) -> dict[str, int]: ...
@@ -65,11 +79,14 @@ class DataPlane:
     def drop_binding(self, number: int, epoch: int) -> None: ...
 
     # Gateway
-    def listen(self, address: str, port: int) -> int: ...
+    def listen(self, address: str, port: int) -> int:
+        """Open a socket on `address` and return its port, which the kernel chooses for port 0."""
     def allow_clients(self, publics: list[bytes]) -> None: ...
-    def set_isolation(self, isolated: bool, networks: list[str]) -> None: ...
+    def set_isolation(self, isolated: bool) -> None: ...
     def seal_birth(self, birth: int) -> bytes: ...
-    def adopt_birth(self, birth: int, number: int, addresses: list[str], limits: Limits) -> None: ...
+    def adopt_birth(
+        self, birth: int, number: int, addresses: list[str], limits: Limits
+    ) -> None: ...
     def grant(self, number: int, message: bytes) -> bool:
         """Send HANDSHAKE_ACK with the secrets that belong to it put in by the data plane."""
     def reject_birth(self, birth: int, message: bytes) -> None: ...
@@ -82,19 +99,27 @@ class DataPlane:
         addresses: list[str],
         limits: Limits,
     ) -> None:
-        """Hold a session from the store: (epoch, sealed root) each; without a binding, window or counter."""
+        """Hold a session from the store, (epoch, sealed root) each; no binding, window, counter."""
     def holds(self, number: int) -> bool: ...
     def release(self, number: int) -> None: ...
     def freeze(self, number: int) -> None: ...
     def derive(self, token: int, epoch: int, owner: int) -> tuple[bytes, int, int, bool, bool]:
-        """Return (sealed root, downlink packets given up since the last jump, downlink in doubt,
-        window lost, counter lost) for the binding that `token` would make; installs nothing.
+        """Derive the binding that `token` would make; installs nothing.
+
+        Return (sealed root, downlink packets given up since the last jump, downlink in doubt,
+        window lost, counter lost).
         """
     def bind(self, token: int, keep_previous: bool) -> None:
-        """Install the derived binding as unconfirmed; `keep_previous` still receives on the one left."""
+        """Install the derived binding as unconfirmed.
+
+        With `keep_previous` packets are still received on the binding that is left.
+        """
     def respond(self, token: int, message: bytes) -> None: ...
     def repeat_answer(self, token: int) -> bool:
-        """Send the remembered answer of the same request bytes to this copy's source; False: not in memory."""
+        """Send the remembered answer of the same request bytes to this copy's source.
+
+        False: it is not in memory.
+        """
     def forget(self, token: int) -> None: ...
     def session_gone(self, token: int) -> None: ...
     def session_found(self, token: int) -> None:
@@ -102,28 +127,36 @@ class DataPlane:
     def lookup_ids(self, number: int, count: int) -> list[bytes]: ...
 
     # Client
-    def restore(self, session_id: bytes, epoch: int, owner: int, sealed: bytes, limits: Limits) -> None: ...
-    def open_path(
-        self, path: int, interface: str, remote: str, port: int, mark: int
-    ) -> None: ...
+    def restore(self, session_id: bytes, epoch: int, sealed: bytes, limits: Limits) -> None: ...
+    def open_path(self, path: int, interface: str, remote: str, port: int, mark: int) -> None: ...
     def close_path(self, path: int) -> None: ...
     def start_handshake(self, path: int) -> None: ...
     def stop_handshake(self) -> None: ...
     def seal_root(self) -> bytes:
         """Return the sealed root of the current binding, with the gone key, for the state file."""
     def request(
-        self, attempt: int, lost_epoch: int, candidates: list[tuple[int, bytes, bytes]], early: bool
+        self, attempt: int, candidates: list[tuple[int, bytes, bytes]], early: bool
     ) -> None:
-        """Send (path, lookup id, message) each with a key of its own; repeated until answered or withdrawn."""
+        """Send (path, lookup id, message) each with a key of its own.
+
+        They are repeated until one is answered or all are withdrawn.
+        """
     def withdraw(self) -> None: ...
-    def adopt(self, token: int, epoch: int, owner: int, window_lost: bool) -> bytes:
+    def adopt(self, token: int, epoch: int, owner: int) -> bytes:
         """Derive the next root from the response `token` and return it sealed; installs nothing."""
     def activate(self, token: int) -> tuple[int, int, int]:
-        """Install the adopted binding, send REATTACH_CONFIRM and what is owed; return (resent, given up, in doubt)."""
+        """Install the adopted binding, send REATTACH_CONFIRM and what is owed.
+
+        Return (resent, given up, in doubt).
+        """
     def probe(self, path: int, lookup_id: bytes, interval_us: int) -> None:
         """Probe a candidate at this interval; 0 stops."""
-    def paths(self) -> list[tuple[int, bool, int, int, int, float, float, int, int]]:
-        """Return (path, active, srtt us, jitter us, base rtt us, loss in, loss out, bytes in, bytes out) each."""
+    def paths(self) -> list[tuple[int, bool, bool, int, int, int, float, float, int, int]]:
+        """Return each open path and its figures.
+
+        That is (path, active, up, srtt us, jitter us, base rtt us, loss in, loss out, bytes in,
+        bytes out).
+        """
     def erase(self) -> None: ...
 
 @final
@@ -142,5 +175,5 @@ class LinkElement:
         seed: int,
     ) -> None: ...
     def run(self, control: int) -> None:
-        """Forward until `control` becomes readable at end of file; a JSON line on it reconfigures."""
+        """Forward until `control` ends; each line on it is JSON with the fields of `configure`."""
     def counters(self) -> dict[str, int]: ...

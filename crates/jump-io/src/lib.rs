@@ -18,6 +18,7 @@ pub mod clock;
 pub mod counters;
 pub mod engine;
 pub mod facts;
+pub mod host;
 pub mod keyfile;
 pub mod link;
 pub mod outbox;

@@ -3,12 +3,12 @@
 //! One turn, in order:
 //!
 //! 1. wait for a descriptor, a deadline, or a bell;
-//! 2. take over sockets that were opened and let go of those that were closed;
+//! 2. take over sockets that were opened;
 //! 3. receive from each ready socket, a bounded number of batches;
 //! 4. handle the timeout, if it was due when the turn began: by then every socket was drained, so that a stall of this
 //!    process is not taken for silence of a path;
 //! 5. read the TUN, a bounded number of packets, unless the engine or a blocked socket holds it back;
-//! 6. take the facts, send.
+//! 6. take the facts, send, and let go of sockets that were closed.
 //!
 //! What orders made the engine send goes first, whenever the loop takes the engine.
 //!
@@ -102,6 +102,7 @@ pub(crate) struct PacketLoop<E: PacketEngine> {
     timer: OwnedFd,
     /// When the timer rings; it may be earlier than needed, never later.
     armed: Option<Instant>,
+    closing: Vec<Via>,
     deadline: Option<Instant>,
     tun_ready: bool,
     tun_watched: bool,
@@ -131,6 +132,7 @@ impl<E: PacketEngine> PacketLoop<E> {
             },
             timer,
             armed: None,
+            closing: Vec::new(),
             deadline: None,
             tun_ready: false,
             tun_watched: false,
@@ -158,6 +160,7 @@ impl<E: PacketEngine> PacketLoop<E> {
         let due = self.deadline.is_some_and(|deadline| deadline <= clock::now());
         self.receive(due)?;
         self.work(due)?;
+        self.close_paths();
         self.report();
         self.arm()
     }
@@ -201,12 +204,12 @@ impl<E: PacketEngine> PacketLoop<E> {
     fn take_over(&mut self) -> Result<(), Failure> {
         for handover in self.shared.take_handovers() {
             match handover {
-                Handover::ClosePath(path) => self.wires.sockets.remove(Via::Path(path)),
-                Handover::Socket(udp) => self
-                    .wires
-                    .sockets
-                    .add(*udp, &self.wires.epoll)
-                    .map_err(io_failure("watching a socket"))?,
+                Handover::ClosePath(path) => self.closing.push(Via::Path(path)),
+                Handover::Socket(udp) => {
+                    self.closing.retain(|via| *via != udp.via());
+                    let added = self.wires.sockets.add(*udp, &self.wires.epoll);
+                    added.map_err(io_failure("watching a socket"))?;
+                }
                 Handover::Tun(tun) => {
                     epoll::add(
                         &self.wires.epoll,
@@ -221,6 +224,13 @@ impl<E: PacketEngine> PacketLoop<E> {
             }
         }
         Ok(())
+    }
+
+    /// Closes what was to be closed, after what was ordered before has left.
+    fn close_paths(&mut self) {
+        for via in self.closing.drain(..) {
+            self.wires.sockets.remove(via);
+        }
     }
 
     /// Receives from the ready sockets, or from all when a timeout is due.

@@ -186,18 +186,27 @@ fn closing_sends_the_last_word_and_is_done_once() {
 }
 
 #[test]
-fn a_path_that_was_closed_sends_nothing_more() {
+fn what_was_sent_before_its_path_closed_leaves_and_nothing_after() {
     let remote = UdpSocket::bind("127.0.0.1:0").expect("bound");
+    let address = remote.local_addr().expect("an address");
     let plane = Plane::new(Echo::default()).expect("a plane");
-    plane.open_path(0, "", remote.local_addr().expect("an address"), 0).expect("a path");
+    plane.open_path(0, "", address, 0).expect("a path");
+    plane.open_path(1, "", address, 0).expect("a path");
     plane.start().expect("started");
 
+    send(&plane, 0, [&b"last"[..]]);
     plane.close_path(0).expect("closed");
-    send(&plane, 0, [&b"too late"[..]]);
+    send(&plane, 1, [&b"mark"[..]]);
+    let mut buffer = [0; 4];
+    for expected in [b"last", b"mark"] {
+        remote.recv(&mut buffer).expect("received");
+        assert_eq!(&buffer, expected);
+    }
+    send(&plane, 0, [&b"late"[..]]);
     plane.close();
 
     assert_eq!(counter(&plane, "send_unrouted"), 1);
-    assert_eq!(counter(&plane, "datagrams_out"), 0);
+    assert_eq!(counter(&plane, "datagrams_out"), 2);
 }
 
 #[test]

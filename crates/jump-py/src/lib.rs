@@ -1,6 +1,25 @@
 //! The Python face of the data plane: conversion and errors, nothing else.
+//!
+//! The interpreter is released around every call that takes the engine's lock, opens something or
+//! waits. No thread of ours ever enters the interpreter: facts wait in a queue until Python drains it.
+
+mod data_plane;
+mod error;
+mod facts;
+mod keys;
+mod limits;
+mod link;
 
 use pyo3::prelude::*;
 
 #[pymodule]
-mod _native {}
+mod _native {
+    #[pymodule_export]
+    use crate::data_plane::DataPlane;
+    #[pymodule_export]
+    use crate::keys::{Keys, write_client_config};
+    #[pymodule_export]
+    use crate::limits::Limits;
+    #[pymodule_export]
+    use crate::link::LinkElement;
+}

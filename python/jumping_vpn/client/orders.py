@@ -21,9 +21,7 @@ class Orders:
         """Return the data plane's answer to a `derive`; installs nothing."""
         match order:
             case ready.Adopt():
-                sealed = self._plane.adopt(
-                    order.token, order.epoch, order.owner, window_lost=order.window_lost
-                )
+                sealed = self._plane.adopt(order.token, order.epoch, order.owner)
                 return Derived(sealed=sealed)
             case ready.SealRoot():
                 return Derived(sealed=self._plane.seal_root())
@@ -34,9 +32,7 @@ class Orders:
         """Change what the data plane carries."""
         match order:
             case ready.Restore():
-                self._plane.restore(
-                    order.session_id, order.epoch, order.owner, order.sealed, order.policy
-                )
+                self._plane.restore(order.session_id, order.epoch, order.sealed, order.policy)
             case ready.DropBinding():
                 if order.last_words is not None:
                     self._plane.send_message(SELF, encoded(order.last_words))
@@ -80,7 +76,7 @@ class Orders:
                     (path, lookup_id, encoded(message))
                     for path, lookup_id, message in order.candidates
                 ]
-                self._plane.request(order.attempt, order.lost_epoch, candidates, early=order.early)
+                self._plane.request(order.attempt, candidates, early=order.early)
             case ready.Message():
                 self._plane.send_message(SELF, encoded(order.message))
             case _:
