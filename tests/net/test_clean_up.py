@@ -1,5 +1,6 @@
 """What a client or a gateway sets is removed by its exit, or by the exit after the next start."""
 
+import asyncio
 import dataclasses
 import fcntl
 import os
@@ -14,7 +15,9 @@ from jumping_vpn.client import network as client
 from jumping_vpn.gateway import network as gateway
 from jumping_vpn.gateway.config import NetworkSettings
 from jumping_vpn.system import kernel
-from jumping_vpn.system.settings import Subnet
+from jumping_vpn.system.settings import Endpoint, Subnet
+from jumping_vpn.transport.candidates import Selection
+from jumping_vpn.transport.discovery import discovering
 
 pytestmark = pytest.mark.root
 
@@ -194,6 +197,31 @@ def test_unmarked_traffic_enters_the_tunnel_and_marked_traffic_never_does(
         client.tear_down(journal)
 
         assert "dev wifi" in namespace("ip route get 198.51.100.1")
+
+
+def test_a_tunnel_that_takes_all_traffic_does_not_hide_the_paths_beneath_it(
+    namespace: Shell, journal: Path
+) -> None:
+    namespace("ip link add wifi type veth peer name wifi-far")
+    namespace("ip link set wifi-far up")
+    namespace("ip link set wifi up")
+    namespace("ip address add 10.0.1.1/24 dev wifi")
+    namespace("ip address add 2001:db8:1::1/64 dev wifi nodad")
+    namespace("ip route add default via 10.0.1.2")
+    namespace("ip route add default via 2001:db8:1::2")
+    everything = dataclasses.replace(CLIENT, routes=("0.0.0.0/0", "::/0"))
+    endpoints = (Endpoint("198.51.100.1:4789"), Endpoint("[2001:db8::1]:4789"))
+
+    async def look() -> set[tuple[str, str | None]]:
+        selection = Selection(tunnel="jvpn0")
+        async with discovering(endpoints, selection, mark=client.MARK) as finds:
+            found = [await asyncio.wait_for(anext(finds), 1.0) for _ in endpoints]
+        return {(find.interface, find.endpoint) for find in found}
+
+    with tun("jvpn0"):
+        client.set_up(everything, journal)
+
+        assert asyncio.run(look()) == {("wifi", endpoint) for endpoint in endpoints}
 
 
 def test_a_changed_grant_adds_and_removes_only_the_difference(

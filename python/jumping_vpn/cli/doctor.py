@@ -135,6 +135,24 @@ def check_reverse_path() -> Iterator[Finding]:
             )
 
 
+def check_other_filters() -> Iterator[Finding]:
+    """Look for packet filters of others that drop what a gateway would forward."""
+    if not can_change_network():
+        return
+    listed = _output(("nft", "-j", "list", "chains"))
+    for item in json.loads(listed or "{}").get("nftables", []):
+        chain = item.get("chain", {})
+        if chain.get("hook") == "forward" and chain.get("policy") == "drop":
+            name = f"{chain['family']} {chain['table']} {chain['name']}"
+            yield Finding(
+                what="packet filter",
+                standing=Standing.ADVICE,
+                found=f"chain {name} drops what is forwarded, unless a rule of it accepts",
+                cure=f"for a gateway: nft insert rule {name} iifname jvpn-gw0 accept; "
+                f"nft insert rule {name} oifname jvpn-gw0 accept",
+            )
+
+
 TRIALS: Final = (
     ("nftables", ("nft", "list", "tables"), "modprobe nf_tables"),
     ("policy rules", ("ip", "rule", "show"), "a kernel with CONFIG_IP_MULTIPLE_TABLES"),
@@ -146,12 +164,23 @@ CHECKS: Final[tuple[Callable[[], Iterator[Finding]], ...]] = (
     check_tools,
     check_privileges,
     check_reverse_path,
+    check_other_filters,
 )
 
 
 def _finding(what: str, fine: bool, found: str, cure: str) -> Finding:  # noqa: FBT001 - a row
     standing = Standing.FINE if fine else Standing.MISSING
     return Finding(what=what, standing=standing, found=found, cure="" if fine else cure)
+
+
+def _output(command: tuple[str, ...]) -> str:
+    """Return what a command prints, or nothing where it does not work."""
+    try:
+        return subprocess.run(
+            command, capture_output=True, text=True, timeout=TOOL_SECONDS_MAX, check=True
+        ).stdout
+    except (OSError, subprocess.SubprocessError):
+        return ""
 
 
 def _trouble(command: tuple[str, ...]) -> str:
