@@ -93,6 +93,7 @@ class ClientDriver:
         self._alarms = Alarms()
         self._watchers: list[asyncio.Queue[Event]] = []
         self._history = history
+        self._idle = asyncio.Event()
         self._finish: Finish | None = None
         self._over: asyncio.Future[Finish] = asyncio.get_running_loop().create_future()
 
@@ -113,6 +114,10 @@ class ClientDriver:
         """Queue a command of the person at the machine."""
         await self._inputs.put(command)
 
+    async def idle(self) -> None:
+        """Wait until no input waits or is under way."""
+        await self._idle.wait()
+
     async def finished(self) -> Finish:
         """Wait until the session is over, and return how it ended."""
         return await asyncio.shield(self._over)
@@ -131,7 +136,10 @@ class ClientDriver:
         now, wall_ms, entropy = self._instant()
         await self._perform(self._core.start(state, now=now, wall_ms=wall_ms, entropy=entropy))
         while self._finish is None:
+            if not self._failed and self._inputs.empty():
+                self._idle.set()
             given = self._failed.popleft() if self._failed else await self._inputs.get()
+            self._idle.clear()
             self.tally.inputs += 1
             await self._perform(self._decide(given))
             if isinstance(given, Stop):
@@ -148,17 +156,18 @@ class ClientDriver:
         follow: Ready | None = None
         try:
             ready = self._derived(ready)
+            self._alarms.set(ALONE, ready.wake_at)
             if isinstance(ready.save, Keep):
                 await self._keep(ready.save)
             for order in ready.bind:
                 follow = await self._bind(order) or follow
             for message in ready.send:
                 self._orders.send(message)
+            self._tell(ready.observe)
         except LookupError as error:
+            # What the order named is gone from the data plane; the role's timers ask again.
             self.tally.orders_failed += 1
             self._reporter.warn(str(error))
-        self._tell(ready.observe)
-        self._alarms.set(ALONE, ready.wake_at)
         if follow is not None:
             await self._perform(follow)
 

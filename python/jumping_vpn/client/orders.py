@@ -21,8 +21,7 @@ class Orders:
         """Return the data plane's answer to a `derive`; installs nothing."""
         match order:
             case ready.Adopt():
-                sealed = self._plane.adopt(order.token, order.epoch, order.owner)
-                return Derived(sealed=sealed)
+                return Derived(sealed=self._plane.adopt(order.token, order.epoch, order.owner))
             case ready.SealRoot():
                 return Derived(sealed=self._plane.seal_root())
             case _:

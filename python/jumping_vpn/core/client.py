@@ -20,6 +20,7 @@ from jumping_vpn.core.commands import (
 from jumping_vpn.core.courtship import Courtship
 from jumping_vpn.core.facts import Fact
 from jumping_vpn.core.ids import BindingEpoch, Millis
+from jumping_vpn.core.policy.choice import Candidate
 from jumping_vpn.core.ready import (
     Adopt,
     Derive,
@@ -32,6 +33,7 @@ from jumping_vpn.core.ready import (
     SealRoot,
     Withdraw,
 )
+from jumping_vpn.core.session.model import Transport
 from jumping_vpn.core.session.reasons import Reason
 from jumping_vpn.core.view import View, restored
 from jumping_vpn.core.wire import messages as m
@@ -74,6 +76,16 @@ class ClientCore:
     def active(self) -> int | None:
         """The path that carries the session."""
         return self._desk.active
+
+    @property
+    def transport(self) -> Transport | None:
+        """The transport of that path."""
+        return self._desk.transport
+
+    @property
+    def candidates(self) -> tuple[Candidate, ...]:
+        """Every candidate with its figures, oldest first."""
+        return self._desk.paths.candidates
 
     def start(
         self, state: ClientState | None, *, now: Millis, wall_ms: int, entropy: bytes
