@@ -7,8 +7,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from support.gateways import ENDPOINT, session_id, until
-
 from jumping_vpn.client.driver import ClientDriver
 from jumping_vpn.client.history import History
 from jumping_vpn.client.plane import PathFigures
@@ -25,6 +23,7 @@ from jumping_vpn.core.wire import messages as m
 from jumping_vpn.core.wire.codec import decode, encode
 from jumping_vpn.service.clock import Clock
 from jumping_vpn.service.crew import Crew
+from support.gateways import ENDPOINT, session_id, until
 
 
 class NotingPlane:
