@@ -14,7 +14,7 @@ __all__ = ["DataPlane", "Keys", "Limits", "LinkElement", "write_client_config"]
 
 @final
 class Keys:
-    """Static and node secrets, from files of mode 0600 owned by the caller, else PermissionError."""
+    """Static and node secrets, from 0600 files owned by the caller, else PermissionError."""
 
     @staticmethod
     def create_gateway(directory: str) -> Keys:
@@ -27,7 +27,7 @@ class Keys:
     def public(self) -> bytes: ...
 
 def write_client_config(descriptor: int, template: str) -> bytes:
-    """Generate a key pair, write `template` with `@PRIVATE_KEY@` replaced, return the public key."""
+    """Write `template` with a new key for `@PRIVATE_KEY@`; return its public half."""
 
 @final
 class Limits:
@@ -61,7 +61,7 @@ class DataPlane:
     def client(keys: Keys, *, gateway_public: bytes) -> DataPlane: ...
     def start(self) -> None: ...
     def close(self) -> None:
-        """Send what is queued, stop the packet loop, wait for its end; a second call does nothing."""
+        """Send what is queued, stop the packet loop, wait for its end; twice is as good as once."""
     def event_fd(self) -> int: ...
     def drain(self, limit: int) -> list[tuple[Any, ...]]:
         """Return up to `limit` facts, and before them what was dropped.

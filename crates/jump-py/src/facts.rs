@@ -92,8 +92,8 @@ pub(crate) fn to_tuple(py: Python<'_>, fact: Fact) -> PyResult<Bound<'_, PyTuple
             tuple!(py, "AddressMoved", number, epoch, source)
         }
         Fact::ForgeriesCounted { what, source, count } => {
-            let prefix = source.map(prefix_of).unwrap_or_default();
-            tuple!(py, "ForgeriesCounted", what, prefix, count)
+            let source_prefix = source.map(prefix_of).unwrap_or_default();
+            tuple!(py, "ForgeriesCounted", what, source_prefix, count)
         }
         Fact::FenceClosed { since_us } => tuple!(py, "FenceClosed", since_us),
         Fact::HandshakeDone { path, session_id } => {

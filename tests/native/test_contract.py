@@ -1,0 +1,35 @@
+"""The facts of the two languages are the same, field by field."""
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+from jumping_vpn.core.facts import FACTS
+
+CONVERSION = Path(__file__).parents[2] / "crates/jump-py/src/facts.rs"
+# Values that are computed from a field of another name; the rows are read by eye.
+DERIVED = {"loss", "loss_in", "loss_out"}
+TUPLE = re.compile(r'tuple!\(\s*py,\s*("\w+"(?:[^()]|\((?:[^()]|\([^()]*\))*\))*)\)')
+
+
+def test_every_fact_has_a_tuple_of_as_many_fields() -> None:
+    tuples = [split(arguments) for arguments in TUPLE.findall(CONVERSION.read_text())]
+
+    made = {kind.strip('"'): len(values) for kind, *values in tuples}
+    declared = {kind.__name__: len(fields(kind)) for kind in FACTS}
+    assert made == declared
+
+
+def test_every_plain_value_stands_where_its_field_does() -> None:
+    names = {kind.__name__: [field.name for field in fields(kind)] for kind in FACTS}
+
+    for arguments in TUPLE.findall(CONVERSION.read_text()):
+        kind, *values = split(arguments)
+        for name, value in zip(names[kind.strip('"')], values, strict=True):
+            assert name in re.findall(r"\w+", value) or name in DERIVED, f"{kind}: {value}"
+
+
+def split(arguments: str) -> list[str]:
+    """Split at the commas that are outside of parentheses."""
+    parts = re.split(r",(?![^()]*\))", arguments)
+    return [part.strip() for part in parts if part.strip()]
