@@ -10,8 +10,15 @@ import click
 
 from jumping_vpn.cli.failures import ExitCode, Failure
 from jumping_vpn.cli.lazy import examples
-from jumping_vpn.gateway.config import DEFAULT_PORT, DEFAULT_SUBNETS, GatewayConfig, GatewayPaths
+from jumping_vpn.gateway.config import (
+    DEFAULT_PORT,
+    DEFAULT_SUBNETS,
+    EVERYWHERE,
+    GatewayConfig,
+    GatewayPaths,
+)
 from jumping_vpn.service.files import write_durably
+from jumping_vpn.system.kernel import has_ipv6
 from jumping_vpn.system.settings import Checked, Endpoint, Key, Network, Subnet, parse
 
 PROBES: Final = ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1"))
@@ -23,8 +30,9 @@ TEMPLATE: Final = """\
 # Where clients find this gateway; put into every client's file.
 endpoints = {endpoints}
 
-# The UDP port, on every address of this machine.
+# The UDP port, and the addresses of this machine that it is open on.
 port = {port}
+listen = {listen}
 
 [network]
 # The addresses inside the tunnel; the first of each subnet is the gateway's.
@@ -110,6 +118,7 @@ def init(  # noqa: PLR0913 - one per option
         directory=directory,
         endpoints=_toml(endpoints or _own_endpoints(port)),
         port=port,
+        listen=_toml(EVERYWHERE if has_ipv6() else EVERYWHERE[:1]),
         subnets=_toml(subnets or DEFAULT_SUBNETS),
         routes=_toml(routes),
     )

@@ -20,6 +20,7 @@ from jumping_vpn.system.settings import (
 )
 
 DEFAULT_PORT: Final = 4789
+EVERYWHERE: Final = (Address("0.0.0.0"), Address("::"))  # noqa: S104  clients come from anywhere
 DEFAULT_SUBNETS: Final = ("10.77.0.0/24", "fd77:4a56:504e::/64")
 CLIENT_NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
 
@@ -82,8 +83,8 @@ class GatewayConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     port: Annotated[int, Meta(ge=1, le=65535, description="The UDP port.")] = DEFAULT_PORT
     listen: Annotated[
         tuple[Address, ...],
-        Meta(description="The addresses to listen on; `::` is every address, of IPv4 too."),
-    ] = (Address("::"),)
+        Meta(description="The addresses to listen on; `0.0.0.0` and `::` are all of a family."),
+    ] = EVERYWHERE
     node: Annotated[
         int, Meta(ge=1, le=65535, description="This gateway's number; never that of another.")
     ] = 1
