@@ -49,7 +49,7 @@ class ReattachRequested:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionWanted:
-    """A genuine lookup id names a session that the data plane does not hold; the store may know it."""
+    """A genuine lookup id names a session that the data plane does not hold: ask the store."""
 
     token: int
     number: int
@@ -67,7 +67,7 @@ class MessageReceived:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BindingConfirmed:
-    """The first packet under the keys of the binding `epoch` arrived (client: its confirm was acknowledged)."""
+    """The first packet under a binding's keys arrived (client: its confirm was acknowledged)."""
 
     number: int
     epoch: int
@@ -75,7 +75,7 @@ class BindingConfirmed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PathSampled:
-    """The figures of the path under a binding, sent when one crosses a bound, and while any is outside.
+    """The figures of a binding's path, sent when one crosses a bound, and while any is outside.
 
     `late_us` is how long delivery has been unproven beyond the bound of the heartbeat (0: in time).
     """
@@ -93,7 +93,7 @@ class PathSampled:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeerSilent:
-    """Gateway: nothing authentic arrived for `peer_silence_max` since the first overdue heartbeat."""
+    """Gateway: nothing authentic came for `peer_silence_max` after the first overdue heartbeat."""
 
     number: int
     epoch: int
@@ -102,8 +102,9 @@ class PeerSilent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AddressMoved:
-    """Data that authenticates under the binding came from another address (gateway), or the gateway
-    says so (client; `source` is empty there).
+    """Data that authenticates under the binding came from another address.
+
+    The gateway saw it, or told the client, where `source` is empty.
     """
 
     number: int
@@ -136,7 +137,7 @@ class FenceClosed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HandshakeDone:
-    """Client: HANDSHAKE_RESPONSE verified on `path`; the birth binding can carry control messages."""
+    """Client: HANDSHAKE_RESPONSE verified on `path`; the birth binding carries control messages."""
 
     path: int
     session_id: bytes
@@ -144,7 +145,7 @@ class HandshakeDone:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResponseOpened:
-    """Client: a REATTACH_RESPONSE to a pending request opened; `token` names it in the data plane."""
+    """Client: a REATTACH_RESPONSE to a pending request opened; the data plane calls it `token`."""
 
     token: int
     path: int

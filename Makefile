@@ -1,0 +1,69 @@
+# The one entry point: `make` lists the targets, and continuous integration runs the same ones.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+STAMPS := $(VENV)/stamps
+# The interpreter that the environment is made with: `make setup BASE_PYTHON=python3.12`.
+BASE_PYTHON ?= $(shell command -v python3.11 || command -v python3)
+# What the built extension depends on; cargo finds out what of it is stale.
+NATIVE := pyproject.toml Cargo.toml Cargo.lock $(shell find crates -name '*.rs' -o -name Cargo.toml)
+
+.PHONY: help setup build check test demo doctor bless docs bench clean system
+
+help: ## List the targets.
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: system $(STAMPS)/native ## Make .venv, install what is missing, build; quick when nothing changed.
+
+build: $(STAMPS)/native ## Build the extension, in release mode, into .venv.
+
+check: setup ## Format, lint, types, boundaries, generated pages, style, unit tests. Under a minute.
+	@$(PYTHON) tools/checks.py check
+
+test: setup ## Everything that must pass before a change lands. As root: also the network tests.
+	@$(PYTHON) tools/checks.py test
+
+demo: setup ## Watch a download survive every fault. Needs root, for network namespaces.
+	@$(PYTHON) -m jumping_vpn.lab.demo
+
+doctor: ## Say what this machine lacks, and how to get it.
+	@if [ -x $(VENV)/bin/jvpn ]; then $(VENV)/bin/jvpn doctor; \
+	else tools/system_packages.sh --list; echo "the rest is known after: make setup"; exit 1; fi
+
+bless: setup ## Rewrite transcripts, generated pages and the style baseline; show the difference.
+	@$(PYTHON) tools/bless.py
+	@$(PYTHON) tools/generate_docs.py
+	@$(PYTHON) tools/style_ratchet.py --tighten
+	@git --no-pager diff --stat
+
+docs: setup ## Write the pages of docs/ that are made from the code.
+	@$(PYTHON) tools/generate_docs.py
+
+bench: setup ## Measure, and append to build/bench: make bench NAME=reattach. Without NAME: the list.
+	@$(PYTHON) -m bench $(NAME)
+
+clean: ## Remove everything that can be made again.
+	rm -rf $(VENV) target build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find python -name '*.so' -delete
+
+system:
+	@tools/system_packages.sh
+
+$(STAMPS)/python: requirements.lock
+	@echo "setup: the environment $(VENV), as requirements.lock says"
+	@$(BASE_PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "setup: Python 3.11 or newer is needed; name it: make setup BASE_PYTHON=..."; exit 1; }
+	@[ -x $(PYTHON) ] || $(BASE_PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/native: $(STAMPS)/python $(NATIVE)
+	@echo "setup: the extension, in release mode (minutes the first time)"
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PYTHON) -m pip install --quiet \
+		--disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
