@@ -1,11 +1,12 @@
 //! Datagrams on their way out.
 //!
-//! The engine writes each datagram once, into the arena where the kernel will read it. Runs for one socket leave with
-//! one system call. Datagrams of a run lie next to each other, so that runs of equal size can later leave as one
-//! segmented message.
+//! The engine writes each datagram once, into the arena where the kernel will read it. Runs for one
+//! socket leave with one system call. Datagrams of a run lie next to each other, so that runs of
+//! equal size can later leave as one segmented message.
 //!
-//! A socket that takes nothing more keeps its datagrams here for [`HOLD`] and slows the TUN down meanwhile; what waits
-//! longer is dropped and counted, since a path that stands still must not stop the others.
+//! A socket that takes nothing more keeps its datagrams here for [`HOLD`] and slows the TUN down
+//! meanwhile; what waits longer is dropped and counted, since a path that stands still must not
+//! stop the others.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -166,8 +167,9 @@ impl SendBatch {
                         outside.counters.send_too_big.add(1);
                         done += 1;
                     }
-                    // A connected socket hands out the error of an earlier ICMP message in place of a send. That is
-                    // no more than a hint, and gone when it was told: only an error that stays is ours.
+                    // A connected socket hands out the error of an earlier ICMP message in place of
+                    // a send. That is no more than a hint, and gone when it was told: only an error
+                    // that stays is ours.
                     Setback::Failed(_) if !retried => retried = true,
                     Setback::Failed(errno) => {
                         let given_up = give_up(socket, errno, run - done, outside.failures);
@@ -270,5 +272,131 @@ impl Setback {
             libc::EMSGSIZE => Self::TooBig,
             errno => Self::Failed(errno),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+
+    use rustix::event::epoll;
+
+    use super::*;
+    use crate::udp::Udp;
+
+    /// Two paths to sockets of the test.
+    struct World {
+        batch: SendBatch,
+        sockets: Sockets,
+        epoll: OwnedFd,
+        counters: Counters,
+        failures: Vec<SocketFailed>,
+        remotes: [UdpSocket; 2],
+    }
+
+    impl World {
+        fn new() -> Self {
+            let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).expect("an epoll");
+            let mut sockets = Sockets::new(0);
+            let remotes = [0, 1].map(|path| {
+                let remote = UdpSocket::bind("127.0.0.1:0").expect("bound");
+                let address = remote.local_addr().expect("an address");
+                let udp = Udp::connect(path, "", address, 0).expect("connected");
+                sockets.add(udp, &epoll).expect("watched");
+                remote
+            });
+            let (batch, counters) = (SendBatch::new(), Counters::default());
+            Self { batch, sockets, epoll, counters, failures: Vec::new(), remotes }
+        }
+
+        fn push(&mut self, path: u32, bytes: &[u8]) {
+            let remote = self.remotes[path as usize].local_addr().expect("an address");
+            let route = Route { via: Via::Path(path), remote, local: None };
+            self.batch.push(route, bytes.len()).copy_from_slice(bytes);
+        }
+
+        fn flush(&mut self, now: Instant) {
+            let Self { batch, sockets, epoll, counters, failures, .. } = self;
+            batch.flush(&mut Outside { sockets, epoll, counters, failures }, now);
+        }
+
+        fn block(&mut self, path: u32, blocked: bool) {
+            let socket = self.sockets.get_mut(Via::Path(path)).expect("open");
+            socket.set_blocked(blocked, &self.epoll);
+        }
+
+        fn received(&self, path: usize) -> Vec<u8> {
+            let mut buffer = [0; 64];
+            let length = self.remotes[path].recv(&mut buffer).expect("received");
+            buffer[..length].to_vec()
+        }
+    }
+
+    #[test]
+    fn a_blocked_socket_keeps_its_datagrams_and_stops_no_other() {
+        let mut world = World::new();
+        world.block(0, true);
+
+        world.push(0, b"first");
+        world.push(1, b"through");
+        world.push(0, b"second");
+        world.flush(Instant(0));
+        assert_eq!(world.received(1), b"through");
+        world.block(0, false);
+        world.push(0, b"third");
+        world.flush(Instant(5_000));
+
+        for expected in [&b"first"[..], b"second", b"third"] {
+            assert_eq!(world.received(0), expected);
+        }
+        assert_eq!(world.batch.expiry(), None);
+    }
+
+    #[test]
+    fn what_waited_too_long_is_dropped_and_counted() {
+        let mut world = World::new();
+        world.block(0, true);
+        world.push(0, b"one");
+        world.push(0, b"two");
+
+        world.flush(Instant(1));
+        assert_eq!(world.batch.expiry(), Some(Instant(1) + HOLD));
+        world.flush(Instant(1) + HOLD);
+
+        assert_eq!(world.counters.send_blocked.get(), 2);
+        assert_eq!(world.batch.expiry(), None);
+    }
+
+    #[test]
+    fn a_batch_is_congested_by_what_it_holds_and_not_by_what_is_new() {
+        let mut world = World::new();
+        world.block(0, true);
+        for _ in 0..CONGESTED {
+            world.push(0, b"waits");
+        }
+        assert!(!world.batch.is_congested());
+
+        world.flush(Instant(0));
+        assert!(world.batch.is_congested());
+        world.block(0, false);
+        world.flush(Instant(0));
+
+        assert!(!world.batch.is_congested());
+    }
+
+    #[test]
+    fn a_batch_has_room_for_so_many_datagrams_and_bytes() {
+        let mut world = World::new();
+
+        assert!(world.batch.has_room(ARENA));
+        assert!(!world.batch.has_room(ARENA + 1));
+        for _ in 0..ENTRIES {
+            assert!(world.batch.has_room(1));
+            world.push(0, b"x");
+        }
+        assert!(!world.batch.has_room(0));
+
+        assert_eq!(world.batch.clear(), ENTRIES);
+        assert!(world.batch.has_room(ARENA));
     }
 }

@@ -1,7 +1,8 @@
 //! The way up: one bounded queue of facts and one descriptor that is readable while there are any.
 //!
-//! The packet loop never waits for the reader. When the queue is full, samples make room first, since the next sample
-//! says the same again; what the core cannot learn a second time is dropped last. Every loss is counted and told.
+//! The packet loop never waits for the reader. When the queue is full, samples make room first,
+//! since the next sample says the same again; what the core cannot learn a second time is dropped
+//! last. Every loss is counted and told.
 
 use std::collections::VecDeque;
 use std::io;

@@ -1,7 +1,8 @@
 //! Key files: secrets go from the disk to their holder and nowhere else.
 //!
-//! A key file holds 32 bytes as one line of base64. A client's configuration holds its secrets among other settings;
-//! they are taken out before anyone else reads the text. Files that others than their owner may read are refused.
+//! A key file holds 32 bytes as one line of base64. A client's configuration holds its secrets
+//! among other settings; they are taken out before anyone else reads the text. Files that others
+//! than their owner may read are refused.
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
@@ -76,7 +77,8 @@ impl fmt::Display for KeyFileError {
             ),
             Self::TooOpen { path, mode } => write!(
                 formatter,
-                "{path} has mode {mode:04o}; it must be 0600, readable by its owner only (chmod 600 {path})",
+                "{path} has mode {mode:04o}; it must be 0600, readable by its owner only \
+                 (chmod 600 {path})",
                 path = path.display()
             ),
         }
@@ -138,7 +140,8 @@ pub struct ClientKeys {
 }
 
 impl ClientKeys {
-    /// Takes the secrets out of the configuration `path`; returns them and the text with empty strings in their place.
+    /// Takes the secrets out of the configuration `path`; returns them and the text with empty
+    /// strings in their place.
     pub fn load(path: &Path) -> Result<(Self, String), KeyFileError> {
         let bytes = read_private(path)?;
         let Ok(text) = std::str::from_utf8(&bytes) else {
@@ -171,7 +174,8 @@ impl ClientKeys {
         Ok((Self { identity, psk }, rest))
     }
 
-    /// Draws an identity and writes `template` with its private key into `file`; returns the public key.
+    /// Draws an identity and writes `template` with its private key into `file`; returns the public
+    /// key.
     pub fn write_config(
         mut file: impl Write,
         template: &str,
@@ -192,8 +196,8 @@ impl ClientKeys {
     }
 }
 
-const SECRET_LINE: &str = "private_key = \"<44 characters of base64>\" once and above the first [table], \
-                           and psk in the same form or not at all";
+const SECRET_LINE: &str = "private_key = \"<44 characters of base64>\" once and above the first \
+                           [table], and psk in the same form or not at all";
 
 /// Returns the key of a line `key = value`, or nothing of use.
 fn key_of(line: &str) -> &str {
@@ -202,7 +206,8 @@ fn key_of(line: &str) -> &str {
     key.trim().trim_matches(['"', '\''])
 }
 
-/// Returns where the text between the first quotes begins, and that text, if nothing but a comment follows.
+/// Returns where the text between the first quotes begins, and that text, if nothing but a comment
+/// follows.
 fn value_of(line: &str) -> Option<(usize, &str)> {
     let (before, quoted) = line.split_once('"')?;
     let (value, after) = quoted.split_once('"')?;

@@ -1,9 +1,10 @@
 //! The lab's link: a wire between two interfaces that can be slow, lossy, or cut in one direction.
 //!
-//! Each frame that comes in on one side leaves on the other after `delay ± jitter`, unless loss takes it or its
-//! direction is blocked. Frames draw their delays independently, so jitter larger than the distance of two frames
-//! reorders them, as netem does. A direction that gets blocked also loses what is under way in it: a
-//! hole swallows everything at once. All chance comes from one seed.
+//! Each frame that comes in on one side leaves on the other after `delay ± jitter`, unless loss
+//! takes it or its direction is blocked. Frames draw their delays independently, so jitter larger
+//! than the distance of two frames reorders them, as netem does. A direction that gets blocked also
+//! loses what is under way in it: a hole swallows everything at once. All chance comes from one
+//! seed.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -113,7 +114,8 @@ impl Link {
         self.bell.ring();
     }
 
-    /// Forwards until `control` ends; each line on it is a JSON object with the fields of [`LinkSettings`].
+    /// Forwards until `control` ends; each line on it is a JSON object with the fields of
+    /// [`LinkSettings`].
     pub fn run(&self, control: BorrowedFd<'_>) -> io::Result<()> {
         Wire::new(self).run(control)
     }
@@ -402,7 +404,11 @@ mod tests {
     #[test]
     fn orders_are_put_together_from_pieces() {
         let (reader, writer) = rustix::pipe::pipe().expect("a pipe");
-        let text = br#"{"delay_us":1,"jitter_us":2,"loss":0.5,"blocked_to_right":true,"blocked_to_left":false,"seed":3}"#;
+        let text = concat!(
+            r#"{"delay_us":1,"jitter_us":2,"loss":0.5,"#,
+            r#""blocked_to_right":true,"blocked_to_left":false,"seed":3}"#
+        )
+        .as_bytes();
         let mut lines = Lines::default();
 
         rustix::io::write(&writer, &text[..20]).expect("written");

@@ -1,4 +1,5 @@
-//! What orders have the engine send: kept until the loop, which alone owns sockets and TUN, comes by.
+//! What orders have the engine send: kept until the loop, which alone owns sockets and TUN, comes
+//! by.
 //!
 //! An order holds the engine for microseconds and must not wait for the kernel. What it makes the
 //! engine send waits here under the same lock; the loop takes it out before anything newer.

@@ -5,14 +5,16 @@
 //! 1. wait for a descriptor, a deadline, or a bell;
 //! 2. take over sockets that were opened;
 //! 3. receive from each ready socket, a bounded number of batches;
-//! 4. handle the timeout, if it was due when the turn began: by then every socket was drained, so that a stall of this
-//!    process is not taken for silence of a path;
-//! 5. read the TUN, a bounded number of packets, unless the engine or a blocked socket holds it back;
+//! 4. handle the timeout, if it was due when the turn began: by then every socket was drained, so
+//!    that a stall of this process is not taken for silence of a path;
+//! 5. read the TUN, a bounded number of packets, unless the engine or a blocked socket holds it
+//!    back;
 //! 6. take the facts, send, and let go of sockets that were closed.
 //!
 //! What orders made the engine send goes first, whenever the loop takes the engine.
 //!
-//! Every descriptor is level-triggered: what a bound left behind shows again in the next turn, after the others had theirs.
+//! Every descriptor is level-triggered: what a bound left behind shows again in the next turn,
+//! after the others had theirs.
 
 use std::fmt;
 use std::io;
@@ -145,7 +147,8 @@ impl<E: PacketEngine> PacketLoop<E> {
         })
     }
 
-    /// Turns until the data plane is closed; then flushes once more, so that a last word still leaves.
+    /// Turns until the data plane is closed; then flushes once more, so that a last word still
+    /// leaves.
     pub(crate) fn run(mut self) -> Result<(), Failure> {
         while !self.shared.is_closed() {
             self.turn()?;
@@ -328,7 +331,8 @@ impl<E: PacketEngine> PacketLoop<E> {
             .map_err(io_failure("watching the TUN"))
     }
 
-    /// Sets the timer when it would ring too late; one that rings too early costs less than a call per packet.
+    /// Sets the timer when it would ring too late; one that rings too early costs less than a call
+    /// per packet.
     fn arm(&mut self) -> Result<(), Failure> {
         let Some(deadline) = self.deadline else {
             return Ok(());

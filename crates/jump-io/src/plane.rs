@@ -1,7 +1,8 @@
 //! The running data plane, as the control plane holds it.
 //!
-//! Every call may come from any thread. Sockets and the TUN are opened by the caller, so that it sees what failed, and
-//! handed to the loop; orders change the engine under its lock and wake the loop to send what they queued.
+//! Every call may come from any thread. Sockets and the TUN are opened by the caller, so that it
+//! sees what failed, and handed to the loop; orders change the engine under its lock and wake the
+//! loop to send what they queued.
 
 use std::any::Any;
 use std::fmt;

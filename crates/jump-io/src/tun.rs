@@ -1,7 +1,8 @@
 //! The TUN device.
 //!
-//! Packets go in and out through one type, one packet at a time. A later offload (`IFF_VNET_HDR`, where one read brings
-//! many packets of one flow) changes what [`Inbox`] does between two reads, not its callers.
+//! Packets go in and out through one type, one packet at a time. A later offload (`IFF_VNET_HDR`,
+//! where one read brings many packets of one flow) changes what [`Inbox`] does between two reads,
+//! not its callers.
 
 use std::fs::OpenOptions;
 use std::io;
@@ -23,7 +24,8 @@ pub struct Tun {
 }
 
 impl Tun {
-    /// Creates the device `name` (`jvpn%d` lets the kernel number it) and sets its MTU and queue; it is left down.
+    /// Creates the device `name` (`jvpn%d` lets the kernel number it) and sets its MTU and queue;
+    /// it is left down.
     pub fn open(name: &str, mtu: u32) -> io::Result<Self> {
         let device: OwnedFd = OpenOptions::new()
             .read(true)

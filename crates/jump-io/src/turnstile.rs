@@ -1,9 +1,10 @@
 //! A mutex that a busy thread cannot keep from the others.
 //!
-//! The packet loop under load lets the engine go and takes it again within a microsecond, sooner than a thread that sleeps
-//! on the mutex can wake: with a plain mutex an order could wait for seconds. Here everyone passes a gate before
-//! the lock and holds it until the lock is theirs. So whoever waits for the lock holds the gate, and the loop queues
-//! behind it: an order waits for one batch at most.
+//! The packet loop under load lets the engine go and takes it again within a microsecond, sooner
+//! than a thread that sleeps on the mutex can wake: with a plain mutex an order could wait for
+//! seconds. Here everyone passes a gate before the lock and holds it until the lock is theirs. So
+//! whoever waits for the lock holds the gate, and the loop queues behind it: an order waits for one
+//! batch at most.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -14,7 +15,8 @@ pub struct Turnstile<T> {
     value: Mutex<T>,
 }
 
-/// A thread panicked while it held the lock: the value may be half changed and is not given out again.
+/// A thread panicked while it held the lock: the value may be half changed and is not given out
+/// again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Poisoned;
 

@@ -1,4 +1,5 @@
-//! UDP sockets: the client's, one per path, connected and bound to an interface; the gateway's, one per address.
+//! UDP sockets: the client's, one per path, connected and bound to an interface; the gateway's, one
+//! per address.
 
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr};
@@ -45,7 +46,8 @@ impl Udp {
         Self::new(socket, Via::Path(path))
     }
 
-    /// Opens a gateway's socket on `address`; IPv6 takes IPv6 only, so that both versions may share a port.
+    /// Opens a gateway's socket on `address`; IPv6 takes IPv6 only, so that both versions may share
+    /// a port.
     pub fn listen(listener: u32, address: SocketAddr) -> io::Result<Self> {
         let socket = open(address)?;
         if address.is_ipv6() {
@@ -55,7 +57,8 @@ impl Udp {
         Self::new(socket, Via::Listener(listener))
     }
 
-    /// Receives a batch; `Ok(0)` says that nothing is there, an error is at most a hint about the path.
+    /// Receives a batch; `Ok(0)` says that nothing is there, an error is at most a hint about the
+    /// path.
     pub fn receive(&self, mail: &mut Mail) -> io::Result<usize> {
         let mut messages = mail.space.chunks_exact_mut(MESSAGE_MAX);
         let mut slices: [IoSliceMut<'_>; RECEIVE_MESSAGES] =
@@ -155,7 +158,8 @@ impl Default for Mail {
 
 fn open(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
-    // The forced sizes pass the system's limit and need a privilege; the plain ones are clamped by it.
+    // The forced sizes pass the system's limit and need a privilege; the plain ones are clamped by
+    // it.
     if sockopt::set_socket_recv_buffer_size_force(&socket, SOCKET_BUFFER).is_err() {
         sockopt::set_socket_recv_buffer_size(&socket, SOCKET_BUFFER)?;
     }

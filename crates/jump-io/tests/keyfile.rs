@@ -77,7 +77,8 @@ fn a_damaged_key_is_refused_by_name() {
 fn a_configuration_loses_its_secrets_and_nothing_else() {
     let directory = Directory::new();
     let text = format!(
-        "# mine\nname = \"phone\"\nprivate_key = \"{SECRET}\"  # secret\n  psk=\"{SECRET}\"\n\n[gateway]\nnode = 1\n"
+        "# mine\nname = \"phone\"\nprivate_key = \"{SECRET}\"  # secret\n  psk=\"{SECRET}\"\n\n\
+         [gateway]\nnode = 1\n"
     );
     let path = directory.write("client.toml", &text, 0o600);
 

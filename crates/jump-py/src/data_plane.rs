@@ -1,4 +1,5 @@
-//! `DataPlane`: each method is one order or one question; what it means is written in `_native.pyi`.
+//! `DataPlane`: each method is one order or one question; what it means is written in
+//! `_native.pyi`.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};

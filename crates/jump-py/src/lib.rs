@@ -1,7 +1,8 @@
 //! The Python face of the data plane: conversion and errors, nothing else.
 //!
 //! The interpreter is released around every call that takes the engine's lock, opens something or
-//! waits. No thread of ours ever enters the interpreter: facts wait in a queue until Python drains it.
+//! waits. No thread of ours ever enters the interpreter: facts wait in a queue until Python drains
+//! it.
 
 mod data_plane;
 mod error;

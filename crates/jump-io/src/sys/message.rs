@@ -47,15 +47,17 @@ impl Sender {
 
     /// Sends the first messages, `MESSAGES_MAX` at most, and returns how many the kernel took.
     ///
-    /// An error is the first message's; the error of a later one shows when it has become the first.
+    /// An error is the first message's; the error of a later one shows when it has become the
+    /// first.
     pub(crate) fn send<'a>(
         &mut self,
         socket: BorrowedFd<'_>,
         messages: impl Iterator<Item = Message<'a>>,
     ) -> io::Result<usize> {
         self.prepare(messages);
-        // SAFETY: every header points into vectors that `prepare` filled and nothing has touched since, and into
-        // bytes that the caller's borrow keeps alive; the kernel reads them only during the call.
+        // SAFETY: every header points into vectors that `prepare` filled and nothing has touched
+        // since, and into bytes that the caller's borrow keeps alive; the kernel reads them only
+        // during the call.
         let sent = unsafe {
             libc::sendmmsg(
                 socket.as_raw_fd(),
@@ -131,8 +133,8 @@ fn write_source(header: &mut libc::msghdr, control: &mut Control, source: IpAddr
 /// Writes the header's first ancillary message and returns the space that it takes.
 fn write_control<T: Copy>(header: &libc::msghdr, level: c_int, kind: c_int, value: T) -> usize {
     let size = size_of::<T>() as u32;
-    // SAFETY: the header's control buffer is 64 zeroed bytes, aligned for `cmsghdr` and longer than the
-    // `CMSG_SPACE` of either structure that is written here.
+    // SAFETY: the header's control buffer is 64 zeroed bytes, aligned for `cmsghdr` and longer than
+    // the `CMSG_SPACE` of either structure that is written here.
     unsafe {
         let first = libc::CMSG_FIRSTHDR(header);
         (*first).cmsg_level = level;

@@ -1,7 +1,8 @@
 //! Packet sockets: whole frames from and to one interface.
 //!
-//! Every frame comes and goes with a virtio header. It says what offloads have left undone, a checksum or the cutting
-//! into segments; whoever forwards a frame without it forwards a broken one.
+//! Every frame comes and goes with a virtio header. It says what offloads have left undone, a
+//! checksum or the cutting into segments; whoever forwards a frame without it forwards a broken
+//! one.
 
 use std::ffi::{c_int, c_ushort};
 use std::io;
@@ -15,8 +16,8 @@ const PACKET_IGNORE_OUTGOING: c_int = 23;
 /// Opens a packet socket on the interface with this index, deaf to what leaves by it.
 pub(crate) fn open(interface: u32, buffer: usize) -> io::Result<OwnedFd> {
     let kind = libc::SOCK_RAW | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
-    // Protocol 0 hears nothing, so that no frame of another interface comes in before the socket is bound.
-    // SAFETY: a plain call without pointers.
+    // Protocol 0 hears nothing, so that no frame of another interface comes in before the socket is
+    // bound. SAFETY: a plain call without pointers.
     let raw = checked(unsafe { libc::socket(libc::AF_PACKET, kind, 0) })?;
     // SAFETY: the descriptor is new and nobody else's.
     let socket = unsafe { OwnedFd::from_raw_fd(raw) };

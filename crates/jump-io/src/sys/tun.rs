@@ -7,7 +7,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 
-/// Attaches an open `/dev/net/tun` to the interface `name` and returns the name that the kernel chose.
+/// Attaches an open `/dev/net/tun` to the interface `name` and returns the name that the kernel
+/// chose.
 pub(crate) fn attach(device: BorrowedFd<'_>, name: &str) -> io::Result<String> {
     let mut request = request(name)?;
     request.ifr_ifru.ifru_flags = (libc::IFF_TUN | libc::IFF_NO_PI) as c_short;

@@ -1,4 +1,5 @@
-//! Network namespaces for tests; a namespace is a property of the thread, and ends with what uses it.
+//! Network namespaces for tests; a namespace is a property of the thread, and ends with what uses
+//! it.
 
 use std::fs::File;
 use std::os::fd::AsFd;
@@ -16,7 +17,8 @@ pub(crate) struct Namespace(File);
 impl Namespace {
     /// Makes a namespace and moves this thread, and those it starts from here on, into it.
     pub(crate) fn enter_new() -> Self {
-        // SAFETY: only the network namespace of this thread changes; no descriptor table is unshared.
+        // SAFETY: only the network namespace of this thread changes; no descriptor table is
+        // unshared.
         #[allow(unsafe_code)]
         unsafe { unshare_unsafe(UnshareFlags::NEWNET) }.expect("root may make a network namespace");
         ip("link set lo up");

@@ -1,4 +1,5 @@
-//! A small engine for the loop's tests: it sends back what it gets, and does what the test's bytes say.
+//! A small engine for the loop's tests: it sends back what it gets, and does what the test's bytes
+//! say.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
