@@ -13,7 +13,7 @@ BASE_PYTHON ?= $(shell command -v python3.11 || command -v python3)
 # What the built extension depends on; cargo finds out what of it is stale.
 NATIVE := pyproject.toml Cargo.toml Cargo.lock $(shell find crates -name '*.rs' -o -name Cargo.toml)
 
-.PHONY: help setup build check test demo doctor bless docs bench clean system
+.PHONY: help setup build check test demo doctor bless docs bench clean system root
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,7 +28,7 @@ check: setup ## Format, lint, types, boundaries, generated pages, style, unit te
 test: setup ## Everything that must pass before a change lands. As root: also the network tests.
 	@$(PYTHON) tools/checks.py test
 
-demo: setup ## Watch a download survive every fault. Needs root, for network namespaces.
+demo: root setup ## Watch a download survive every fault. Needs root, for network namespaces.
 	@$(PYTHON) -m jumping_vpn.lab.demo
 
 doctor: ## Say what this machine lacks, and how to get it.
@@ -44,12 +44,15 @@ bless: setup ## Rewrite transcripts, generated pages and the style baseline; sho
 docs: setup ## Write the pages of docs/ that are made from the code.
 	@$(PYTHON) tools/generate_docs.py
 
-bench: setup ## Measure, and append to build/bench: make bench NAME=reattach. Without NAME: the list.
-	@$(PYTHON) -m bench $(NAME)
+bench: setup ## Measure, and keep the figures: make bench NAME=store. Without NAME: the list.
+	@PYTHONPATH=python:tests $(PYTHON) -m bench $(NAME)
 
 clean: ## Remove everything that can be made again.
 	rm -rf $(VENV) target build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find python -name '*.so' -delete
+
+root:
+	@[ "$$(id -u)" = 0 ] || { echo "this makes network namespaces, which needs root: sudo make demo"; exit 5; }
 
 system:
 	@tools/system_packages.sh

@@ -17,6 +17,7 @@ need ip iproute2
 need nft nftables
 need sysctl procps
 need unshare util-linux
+need conntrack conntrack
 "${BASE_PYTHON:-python3}" -c 'import ensurepip' 2>/dev/null || packages+=(python3-venv)
 
 if ! command -v cargo >/dev/null; then

@@ -1,0 +1,86 @@
+"""Run one measurement: `python -m bench NAME`; without a name, list them.
+
+A measurement prints JSON lines. Each is kept in `build/bench/NAME.jsonl` with the machine and the
+commit that it was made on, because a figure without them compares with nothing.
+"""
+
+import ast
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+HERE: Final = Path(__file__).parent
+KEPT: Final = HERE.parent / "build" / "bench"
+
+
+def measurements() -> dict[str, str]:
+    """Return the name of every measurement with the first line of what it says of itself."""
+    return {
+        path.stem: (ast.get_docstring(ast.parse(path.read_text())) or "").partition("\n")[0]
+        for path in sorted(HERE.glob("*.py"))
+        if not path.stem.startswith("_")
+    }
+
+
+def circumstances() -> dict[str, object]:
+    """Return where and when a figure was made."""
+    commit = subprocess.run(
+        ("git", "describe", "--always", "--dirty"),
+        check=False,
+        cwd=HERE,
+        capture_output=True,
+        text=True,
+    ).stdout.strip()
+    return {
+        "commit": commit,
+        "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "processor": _processor(),
+        "cpus": len(os.sched_getaffinity(0)),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+    }
+
+
+def measure(name: str) -> int:
+    """Run a measurement, show what it prints and keep its figures."""
+    KEPT.mkdir(parents=True, exist_ok=True)
+    where = circumstances()
+    with (
+        subprocess.Popen(
+            (sys.executable, "-m", f"bench.{name}"), stdout=subprocess.PIPE, text=True
+        ) as process,
+        (KEPT / f"{name}.jsonl").open("a") as kept,
+    ):
+        for line in process.stdout or ():
+            print(line, end="", flush=True)
+            if line.startswith("{"):
+                kept.write(json.dumps(json.loads(line) | where) + "\n")
+    return process.returncode
+
+
+def main(arguments: list[str]) -> int:
+    """Run the named measurement, or list what there is."""
+    known = measurements()
+    if arguments and arguments[0] in known:
+        return measure(arguments[0])
+    if arguments:
+        print(f"there is no measurement {arguments[0]}", file=sys.stderr)
+    for name, text in known.items():
+        print(f"  make bench NAME={name:<10} {text}")
+    return 2 if arguments else 0
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
