@@ -21,6 +21,7 @@ from jumping_vpn.cli.text import duration, size, table
 from jumping_vpn.cli.up import CODES as FINISH_CODES
 from jumping_vpn.cli.up import failure_of, is_wanted
 from jumping_vpn.core.ready import Finish, Outcome
+from jumping_vpn.service.lock import AlreadyRunning
 from jumping_vpn.system.settings import ConfigError
 
 
@@ -119,6 +120,13 @@ def test_a_data_plane_that_is_not_built_is_named_with_what_to_run() -> None:
 
     assert failure is not None
     assert "maturin develop" in failure.message
+
+
+def test_a_second_start_says_that_the_first_is_running() -> None:
+    failure = explain(AlreadyRunning("/gw/lock is held by process 7"))
+
+    assert failure is not None
+    assert failure.message == "it is running already: /gw/lock is held by process 7"
 
 
 def test_a_fault_of_the_program_is_not_dressed_up() -> None:

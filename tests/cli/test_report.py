@@ -34,6 +34,12 @@ def test_a_jump_that_lost_nothing_says_nothing_of_loss() -> None:
     assert "lost" not in line_of(switch())
 
 
+def test_a_cause_that_is_the_reason_is_told_once() -> None:
+    jumped = switch(cause=Reason.OPERATOR_SWITCH, reason=Reason.OPERATOR_SWITCH)
+
+    assert line_of(jumped).count("OPERATOR_SWITCH") == 1
+
+
 def test_a_candidate_is_one_line_with_its_round_trip() -> None:
     data = CandidateData(transport=LTE, srtt_us=12_345, loss=0.0)
 
@@ -215,8 +221,13 @@ def write_what_waits(shown: Terminal) -> None:
     assert not writer.is_alive()
 
 
-def switch(**cost: int) -> Event:
-    handover = Handover(attempt=1, cause=Reason.HEARTBEAT_TIMEOUT, left=WIFI, **cost)
+def switch(
+    *,
+    cause: Reason = Reason.HEARTBEAT_TIMEOUT,
+    reason: Reason = Reason.REATTACH_SUCCESS,
+    **cost: int,
+) -> Event:
+    handover = Handover(attempt=1, cause=cause, left=WIFI, **cost)
     data = SwitchData(
         input="ReattachVerified",
         state_before=State.RECOVERING,
@@ -229,10 +240,10 @@ def switch(**cost: int) -> Event:
         table="",
         handover=handover,
     )
-    return event(EventType.TRANSPORT_SWITCH, data)
+    return event(EventType.TRANSPORT_SWITCH, data, reason)
 
 
-def event(kind: EventType, data: object) -> Event:
+def event(kind: EventType, data: object, reason: Reason = Reason.REATTACH_SUCCESS) -> Event:
     return Event(
         event_id="",
         ts_ms=1_700_000_000_123,
@@ -243,7 +254,7 @@ def event(kind: EventType, data: object) -> Event:
         session_id="abcdef0123456789",
         state_version=5,
         binding_epoch=2,
-        reason_code=Reason.REATTACH_SUCCESS,
+        reason_code=reason,
         policy_version=None,
         data=data,
         prev_hash="",

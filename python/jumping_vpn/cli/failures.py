@@ -68,12 +68,15 @@ CODES: Final = {
 }
 
 
+PREFIXES: Final = {"jumping_vpn.service.lock.AlreadyRunning": "it is running already: "}
+
+
 def explain(error: Exception) -> Failure | None:
     """Return how this error is told to a person, or None when it is a fault of the program."""
     for kind in type(error).__mro__:
-        code = CODES.get(f"{kind.__module__}.{kind.__qualname__}")
-        if code is not None:
-            return Failure(code, _sentence(error))
+        name = f"{kind.__module__}.{kind.__qualname__}"
+        if name in CODES:
+            return Failure(CODES[name], PREFIXES.get(name, "") + _sentence(error))
     if isinstance(error, OSError):
         return _explain_system(error)
     if isinstance(error, ModuleNotFoundError) and error.name == EXTENSION:

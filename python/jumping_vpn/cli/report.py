@@ -94,7 +94,9 @@ def terminal(*, as_json: bool) -> Iterator[Terminal]:
 def line_of(event: Event) -> str:
     """Return an event as one line: when, what it means for the session, why."""
     at = datetime.fromtimestamp(event.ts_ms / 1000, UTC).astimezone()
-    what = f"{_what(event.data)}  {event.reason_code}".strip()
+    what = _what(event.data)
+    if not what.endswith(event.reason_code):
+        what = f"{what}  {event.reason_code}".strip()
     name = _name(event)
     version = f"v{event.state_version}" if event.state_version is not None else ""
     session = f"{event.session_id[:8]}" if event.session_id else ""

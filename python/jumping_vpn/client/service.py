@@ -134,7 +134,7 @@ def _settings(config: ClientConfig) -> ClientSettings:
     return ClientSettings(
         name=config.name,
         version=__version__,
-        origin=Origin(node_id=config.name, reveal_addresses=False),
+        origin=Origin(node_id=config.name, reveal_addresses=config.reveal_addresses),
         requested=Policy.from_mapping(config.policy),
         handshake_timeout=HANDSHAKE_TIMEOUT,
     )

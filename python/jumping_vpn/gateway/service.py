@@ -56,7 +56,7 @@ async def serve(directory: Path, reporter: Reporter, stop: StopWish) -> None:
             gateway = Gateway(node, clients=clients, store=store, plane=plane, clock=Clock())
             plane.allow_clients(clients.publics)
             await gateway.hold_all(reporter)
-            async with exporting(store, paths.events, gateway.log):
+            async with exporting(store, paths.events, gateway.log, shown=reporter.happened):
                 interface = plane.open_tun(config.network.interface, config.network.mtu)
                 plane.start()
                 async with _networked(config, interface, paths) as network_in_order:

@@ -84,7 +84,10 @@ class SinkStatus:
 
 
 class Exporter:
-    """One sink: the JSON Lines file at `path`. Run it as a task; drain and close it afterwards."""
+    """One sink: the JSON Lines file at `path`. Run it as a task; drain and close it afterwards.
+
+    What is in the file is handed to `shown` as well, which neither waits nor fails.
+    """
 
     def __init__(  # noqa: PLR0913  what it connects, and its three paces
         self,
@@ -92,6 +95,7 @@ class Exporter:
         path: Path,
         announce: Announce,
         *,
+        shown: Callable[[Event], None] | None = None,
         name: str = "jsonl",
         idle_s: float = IDLE_S,
         backoff_s: tuple[float, float] = BACKOFF_S,
@@ -99,6 +103,7 @@ class Exporter:
         self._outbox = outbox
         self._file = JsonlFile(path)
         self._announce = announce
+        self._shown = shown
         self._name = name
         self._idle_s = idle_s
         self._backoff_s = backoff_s
@@ -172,6 +177,7 @@ class Exporter:
         events = await self._outbox.events_after(head.seq, BATCH_MAX)
         if events:
             head = await self._in_worker(partial(self._append, events, head))
+            self._show(events)
         self._head = head
         self._succeed(head, len(events))
         return head, len(events)
@@ -210,6 +216,11 @@ class Exporter:
             lines.append(line)
         self._file.append(lines)
         return head
+
+    def _show(self, events: Sequence[Event]) -> None:
+        if self._shown is not None:
+            for event in events:
+                self._shown(event)
 
     def _succeed(self, head: Head, count: int) -> None:
         waiting = max(0, self._outbox.newest_seq - head.seq)
