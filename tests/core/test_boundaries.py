@@ -8,6 +8,7 @@ import jumping_vpn
 PACKAGE = Path(jumping_vpn.__file__).parent
 MAY_TOUCH_THE_EXTENSION = {"dataplane", "lab"}
 MAY_ASK_WHETHER_IT_IS_THERE = {"cli/doctor.py"}
+MAY_CHANGE_A_STATE = {"machine.py", "view.py"}
 IMPURE_FUNCTIONS = {"input", "open", "print"}
 IMPURE_METHODS = {"now", "today", "utcnow", "uuid1", "uuid4", "uuid6", "uuid7"}
 
@@ -31,11 +32,11 @@ def test_the_core_calls_nothing_that_reads_a_clock_entropy_or_the_world():
         assert not methods & IMPURE_METHODS, path
 
 
-def test_no_state_is_assigned_outside_the_machine():
+def test_no_state_is_assigned_outside_the_machine_and_the_client_s_copy_of_it():
     for path in (PACKAGE / "core").rglob("*.py"):
         changes = [call for call in replacements(path) if "state" in call]
 
-        assert not changes or path.name == "machine.py", path
+        assert not changes or path.name in MAY_CHANGE_A_STATE, path
 
 
 def imported(path: Path) -> set[str]:

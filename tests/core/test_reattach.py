@@ -29,7 +29,7 @@ from jumping_vpn.core.reattach import (
     unsaved,
 )
 from jumping_vpn.core.record import Reading, Record, Root
-from jumping_vpn.core.session.inputs import HandshakeVerified
+from jumping_vpn.core.session.inputs import HandshakeVerified, ReattachVerified
 from jumping_vpn.core.session.machine import advance
 from jumping_vpn.core.session.model import Binding, Transport, begin
 from jumping_vpn.core.session.reasons import Reason
@@ -158,7 +158,7 @@ def test_superseding_an_unconfirmed_binding_is_still_the_same_jump():
 
     verdict = admit(claim(jumps=full, unconfirmed=unconfirmed))
 
-    assert verdict == Admitted(epoch=BindingEpoch(2), supersedes=True)
+    assert verdict == Admitted(epoch=BindingEpoch(3), supersedes=True)
 
 
 def test_a_request_under_the_unconfirmed_root_is_a_jump_of_its_own():
@@ -240,8 +240,13 @@ def record(*, deadlines: Deadlines, jumps: tuple[Millis, ...], unconfirmed: Root
         SessionId(bytes(16)), owner=NodeId(1), ownership_epoch=OwnershipEpoch(1), now=Millis(0)
     )
     binding = Binding(epoch=BindingEpoch(1), transport=WIFI, confirmed=True, since=Millis(0))
+    session = advance(born, HandshakeVerified(binding=binding), now=Millis(0)).after
+    if unconfirmed is not None:
+        jumped = replace(binding, epoch=unconfirmed.epoch, transport=CELL, confirmed=False)
+        verified = ReattachVerified(binding=jumped, reason=Reason.REATTACH_SUCCESS)
+        session = advance(session, verified, now=Millis(0)).after
     return Record(
-        session=advance(born, HandshakeVerified(binding=binding), now=Millis(0)).after,
+        session=session,
         policy=Policy(),
         policy_version=1,
         number=SessionNumber(1),

@@ -46,9 +46,9 @@ from an authenticated client (SECURITY_VIOLATION); a client refuses and logs it.
 is JSON of the same shape, with bytes in hexadecimal. The JSON Schema of each message is in
 [reference/schema/messages.json](reference/schema/messages.json)."""
 
-NATIVE: Final = """REATTACH_CONFIRM, the heartbeat and the receive reports are native: they are in the
-packets below, not in these messages. `sent_up_to`, the receive report and what was given up or is
-in
+NATIVE: Final = """REATTACH_CONFIRM, the heartbeat and the receive reports are native: they are in
+the packets below, not in these messages. `sent_up_to`, the receive report and what was given up or
+is in
 doubt stand in the native block in front of a REATTACH_REQUEST and of its answer."""
 
 LADDER_TEXT: Final = """The first check that does not hold decides. Rungs 1 to 4 are reached before

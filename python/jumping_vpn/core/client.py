@@ -40,6 +40,7 @@ from jumping_vpn.core.wire import messages as m
 
 __all__ = ["Activated", "ClientCore", "ClientSettings"]
 
+REKEY_RETRY: Final = Millis(60_000)
 REBINDING_MEMORY: Final = Millis(1_000)
 RESET_PATIENCE: Final = Millis(200)
 RESET_PROBE_US: Final = 20_000
@@ -183,6 +184,7 @@ class ClientCore:
             case "choose":
                 jumps.consider_better(desk, turn)
             case "rekey":
+                desk.timers["rekey"] = Millis(turn.now + REKEY_RETRY)
                 jumps.wish(desk, turn, m.Trigger.REKEY, wanted=desk.active, now=turn.now)
             case "reset":
                 jumps.lose(desk, turn, Reason.GATEWAY_RESTARTED)
@@ -293,7 +295,8 @@ class ClientCore:
             if fact.path == desk.active:
                 jumps.lose(desk, turn, Reason.GATEWAY_RESTARTED)
         elif desk.pursuit is not None:
-            if desk.pursuit.is_for_life and fact.path not in desk.pursuit.paths:
+            other = returned or fact.path not in desk.pursuit.paths
+            if desk.pursuit.is_for_life and other:
                 desk.pursuit.note_change(now=turn.now)
                 self._ask_if_due(turn)
         else:
@@ -304,6 +307,10 @@ class ClientCore:
         if path is not None:
             self._desk.paths.mark_silent(path_id, now=turn.now)
             self._desk.observe_candidate(turn, path.candidate, reason)
+        pursuit = self._desk.pursuit
+        if pursuit is not None and path_id in pursuit.paths:
+            pursuit.note_change(now=turn.now)
+            self._ask_if_due(turn)
 
     def _on_sampled(self, turn: Turn, sample: f.PathSampled) -> None:
         desk = self._desk

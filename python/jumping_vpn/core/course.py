@@ -5,6 +5,7 @@ deadlines of a record follow its moves.
 """
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from jumping_vpn.core.event_data import Data, Figures, Handover
 from jumping_vpn.core.events import (
@@ -19,7 +20,7 @@ from jumping_vpn.core.events import (
 from jumping_vpn.core.ids import Millis
 from jumping_vpn.core.policy.deadlines import after_move, next_due
 from jumping_vpn.core.ready import Save, Touch
-from jumping_vpn.core.record import Record, Root, check_record
+from jumping_vpn.core.record import Record, check_record
 from jumping_vpn.core.session.inputs import Input
 from jumping_vpn.core.session.machine import Moved, Refused, advance
 from jumping_vpn.core.session.model import State
@@ -37,17 +38,41 @@ class Moment:
 
 
 class Course:
-    """What happens to one record on one occasion. `record` is always the newest."""
+    """What happens to one record on one occasion: `given` is before it, `record` always the newest.
+
+    Changes are gathered and made to the record when it is next looked at: a record is large, and a
+    jump changes it in five places.
+    """
 
     def __init__(self, record: Record, moment: Moment, origin: Origin) -> None:
-        self.record = record
+        self.session = record.session
+        self.deadlines = record.deadlines
         self.moment = moment
         self.events: list[Event] = []
         self.observed: list[Event] = []
         self.moves: list[Moved] = []
         self.given = record
         self.origin = origin
+        self._record = record
+        self._changes: dict[str, Any] = {}
+        self._subject = subject_of(record)
         self._stamp = Stamp(wall_ms=moment.wall_ms, entropy=moment.entropy)
+
+    @property
+    def record(self) -> Record:
+        """Return the record with every change so far."""
+        if self._changes:
+            self._record = replace(self._record, **self._changes)
+            self._changes = {}
+        return self._record
+
+    def change(self, **fields: Any) -> None:  # noqa: ANN401  the fields of a record
+        """Change fields of the record that no move changes, or that a fact changes without one."""
+        self._changes |= fields
+        self.session = fields.get("session", self.session)
+        self.deadlines = fields.get("deadlines", self.deadlines)
+        if "policy" in fields:
+            self._subject = subject_of(self.record)
 
     def apply(
         self,
@@ -62,21 +87,17 @@ class Course:
         `confirm_ms` is how long a binding that it makes may wait for its first packet.
         """
         now = self.moment.now if since is None else since
-        outcome = advance(self.record.session, given, now=now)
+        outcome = advance(self.session, given, now=now)
         if isinstance(outcome, Moved):
             deadlines = after_move(
-                self.record.deadlines,
-                outcome,
-                self.record.policy,
-                confirm_ms=confirm_ms,
-                now=now,
+                self.deadlines, outcome, self.given.policy, confirm_ms=confirm_ms, now=now
             )
-            self.record = replace(self.record, session=outcome.after, deadlines=deadlines)
+            self.change(session=outcome.after, deadlines=deadlines)
             self.moves.append(outcome)
             self.events.append(
                 event_of_move(
                     outcome,
-                    subject_of(self.record),
+                    self._subject,
                     origin=self.origin,
                     stamp=self._next_stamp(),
                     detail=detail,
@@ -86,10 +107,9 @@ class Course:
 
     def apply_due(self) -> None:
         """Apply every deadline that has passed, in the order of precedence."""
-        record, now = self.record, self.moment.now
-        while (given := next_due(record.session, record.deadlines, now=now)) is not None:
+        now = self.moment.now
+        while (given := next_due(self.session, self.deadlines, now=now)) is not None:
             self.apply(given)
-            record = self.record
 
     def observe(self, event_type: EventType, reason: Reason, data: Data) -> None:
         """Note an observation: an event that is no move."""
@@ -100,20 +120,20 @@ class Course:
                 data,
                 origin=self.origin,
                 stamp=self._next_stamp(),
-                session=self.record.session,
-                policy=subject_of(self.record).policy,
+                session=self.session,
+                policy=self._subject.policy,
             )
         )
 
     def save(self, *, create: bool = False, lazy: bool = False) -> Save | Touch | None:
         """Return the one write that this occasion needs; `lazy` where it holds no move."""
-        if self.record.session.state is State.TERMINATED:
-            self.record = without_secrets(self.record)
-        if self.record == self.given and not create:
+        if self.session.state is State.TERMINATED:
+            self._forget_secrets()
+        if not self.moves and self.record == self.given:
             return None
         moment = self.moment
-        written = replace(self.record.written, now=moment.now, wall_ms=moment.wall_ms)
-        record = replace(self.record, written=written)
+        self.change(written=replace(self.given.written, now=moment.now, wall_ms=moment.wall_ms))
+        record = self.record
         check_record(record)
         if not self.moves:
             return Touch(record=record, lazy=lazy)
@@ -143,10 +163,7 @@ class Course:
         stamp, self._stamp = self._stamp, self._stamp.next()
         return stamp
 
-
-def without_secrets(record: Record) -> Record:
-    """Return the record of a session that is over: its roots are gone."""
-    ended = Root(
-        epoch=record.confirmed.epoch, sealed=b"", attempt=record.confirmed.attempt, digest=b""
-    )
-    return replace(record, confirmed=ended, unconfirmed=None)
+    def _forget_secrets(self) -> None:
+        """Take the roots out of the record of a session that is over."""
+        confirmed = replace(self.record.confirmed, sealed=b"", digest=b"")
+        self.change(confirmed=confirmed, unconfirmed=None)

@@ -1,6 +1,5 @@
 """The gateway's role: facts, commands and time in; what to do next out. No I/O."""
 
-from dataclasses import replace
 from typing import Final
 
 from jumping_vpn.core import births, requests
@@ -214,7 +213,7 @@ class GatewayCore:
             return self._violate(course, Reason.MESSAGE_MALFORMED, "another session's id")
         if envelope.sequence <= record.control_floor:
             return self._desk.close(course)
-        course.record = replace(record, control_floor=envelope.sequence)
+        course.change(control_floor=envelope.sequence)
         memory = self._desk.memory_of(record, now=course.moment.now)
         memory.mark_seen(min(envelope.state_version, record.session.version))
         return self._on_payload(envelope.payload, course)
@@ -301,9 +300,7 @@ class GatewayCore:
     def _change_policy(self, course: Course, command: ChangePolicy) -> Ready:
         record = course.record
         before, after = record.policy.to_mapping(), command.policy.to_mapping()
-        course.record = replace(
-            record, policy=command.policy, policy_version=command.policy_version
-        )
+        course.change(policy=command.policy, policy_version=command.policy_version)
         course.observe(
             EventType.POLICY_CHANGED,
             Reason.OPERATOR_REQUEST,

@@ -1,6 +1,6 @@
 """How a verdict of the ladder becomes moves, floors and an accepted binding."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from jumping_vpn.core.course import Course, Moment
@@ -31,7 +31,7 @@ from jumping_vpn.core.session.inputs import (
 )
 from jumping_vpn.core.session.invariants import ensure
 from jumping_vpn.core.session.machine import Moved
-from jumping_vpn.core.session.model import Binding, Transport
+from jumping_vpn.core.session.model import Binding, Transport, confirmed
 from jumping_vpn.core.session.reasons import Reason
 from jumping_vpn.core.session.table import R_DEATH
 from jumping_vpn.core.wire.messages import Envelope, ReattachRequest, Trigger
@@ -87,9 +87,8 @@ def claim_of(jump: Jump, record: Record, memory: Memory, *, node: NodeId, moment
 
 def note_attempt(course: Course, jump: Jump) -> None:
     """Raise the floor, and confirm the unconfirmed root if the request was proven under it."""
-    record, fact = course.record, jump.fact
-    floor = Attempt(max(record.attempt_floor, fact.attempt))
-    course.record = replace(record, attempt_floor=floor)
+    record, fact = course.given, jump.fact
+    course.change(attempt_floor=Attempt(max(record.attempt_floor, fact.attempt)))
     unconfirmed = record.unconfirmed
     if unconfirmed is not None and unconfirmed.epoch == fact.proven_by_epoch:
         confirm(course)
@@ -97,18 +96,17 @@ def note_attempt(course: Course, jump: Jump) -> None:
 
 def confirm(course: Course) -> None:
     """Make the unconfirmed root the confirmed one; the old one is erased with the write."""
-    record = course.record
-    if record.unconfirmed is None:
+    unconfirmed = course.given.unconfirmed
+    if unconfirmed is None:
         return
-    session = record.session
-    if session.binding is not None and session.binding.epoch == record.unconfirmed.epoch:
-        session = replace(session, binding=replace(session.binding, confirmed=True))
-    course.record = replace(
-        record,
+    session = course.session
+    if session.binding is not None and session.binding.epoch == unconfirmed.epoch:
+        session = confirmed(session)
+    course.change(
         session=session,
-        confirmed=record.unconfirmed,
+        confirmed=unconfirmed,
         unconfirmed=None,
-        deadlines=after_confirmation(record.deadlines),
+        deadlines=after_confirmation(course.deadlines),
     )
 
 
@@ -124,9 +122,9 @@ def accept(
     course: Course, jump: Jump, admitted: Admitted, derived: Derived, memory: Memory
 ) -> None:
     """Apply an admitted request: the new binding, unconfirmed, and what the jump cost."""
-    record, fact, now = course.record, jump.fact, course.moment.now
-    left = memory.left if record.session.binding is None else record.session.binding.transport
-    reason = jump_reason(jump.request.trigger, record.session)
+    session, fact, now = course.session, jump.fact, course.moment.now
+    left = memory.left if session.binding is None else session.binding.transport
+    reason = jump_reason(jump.request.trigger, session)
     report_death(course, jump)
     outcome = course.apply(
         ReattachVerified(
@@ -139,15 +137,14 @@ def accept(
         confirm_ms=confirm_wait(srtt_us=fact.srtt_us, timeouts=memory.confirm_timeouts),
     )
     ensure(isinstance(outcome, Moved), "the ladder admitted what the table refuses: {}", outcome)
-    course.record = replace(
-        course.record,
+    course.change(
         unconfirmed=Root(
             epoch=admitted.epoch,
             sealed=derived.sealed,
             attempt=Attempt(fact.attempt),
             digest=fact.digest,
         ),
-        jumps=count_switch(record.jumps, supersedes=admitted.supersedes, now=now),
+        jumps=count_switch(course.given.jumps, supersedes=admitted.supersedes, now=now),
     )
 
 

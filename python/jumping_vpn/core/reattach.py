@@ -147,8 +147,10 @@ def unsaved(commit: Commit) -> Denied:
 
 def is_superseding(claim: Claim) -> bool:
     """Say whether the claim replaces a binding that was never confirmed: the same jump again."""
-    unconfirmed = claim.record.unconfirmed
-    return unconfirmed is not None and claim.proven_by < unconfirmed.epoch
+    binding, unconfirmed = claim.record.session.binding, claim.record.unconfirmed
+    if binding is None or unconfirmed is None or binding.epoch != unconfirmed.epoch:
+        return False
+    return claim.proven_by < unconfirmed.epoch
 
 
 def accepted_root(record: Record) -> Root:
