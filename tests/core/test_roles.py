@@ -7,7 +7,7 @@ from jumping_vpn.core.commands import GoDown, OperatorJump, Stop
 from jumping_vpn.core.policy.limits import Policy
 from jumping_vpn.core.ready import Outcome, SaveFailure
 from jumping_vpn.core.session.model import State
-from support.roles import NUMBER, World, observed
+from support.roles import NUMBER, Link, World, observed
 
 HOUR = 3_600_000
 
@@ -99,7 +99,7 @@ def test_a_duplicated_request_makes_one_move():
 
 def test_of_two_candidates_that_race_one_wins():
     world = attached()
-    world.links["wlan1"] = type(world.links["wlan0"])(delay=11)
+    world.links["wlan1"] = Link(delay=11)
     world.appear("wlan1")
     world.run(400)
 
@@ -127,10 +127,14 @@ def test_a_newer_attempt_supersedes_an_unconfirmed_binding_as_the_same_jump():
     world.drop = lambda direction, kind: (direction, kind) == ("down", "RESPONSE")
 
     world.silence("wlan0")
-    world.run(1_400)
+    world.run(300)
+    world.links["wlan1"] = Link()
+    world.appear("wlan1")
+    world.run(400)
     world.drop = lambda *_: False
-    world.run(5_000)
+    world.run(3_000)
 
+    assert world.moves()[3:] == ["v4 ATTACHED -> ATTACHED wwan0 REATTACH_SUCCESS"]
     assert agreed(world)
     assert len(world.store.jumps) == 1
 
