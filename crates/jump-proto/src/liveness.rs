@@ -111,6 +111,10 @@ impl Liveness {
             self.peer_idle = false;
             self.farewells = 0;
             self.way_in = self.way_in.min(now);
+            // Heartbeats whose echo the idle peer kept are waited for from now on, not from then.
+            for owed in &mut self.owed {
+                owed.since = owed.since.max(now);
+            }
             self.next_heartbeat = self.next_heartbeat.min(now);
             self.starting = true;
         }

@@ -200,7 +200,7 @@ def _loosen(interface: str) -> None:
 
 
 def _apply(wanted: Part, present: Part, tunnel: Tunnel) -> None:
-    link = f"link set dev {tunnel.interface} mtu {tunnel.mtu} up"
+    link = f"link set dev {tunnel.interface} mtu {tunnel.mtu} addrgenmode none up"
     family = wanted.family
     try:
         kernel.run((kernel.ip_batch((link, *_additions(wanted, present)), family=family),))

@@ -9,6 +9,7 @@ from jumping_vpn.core.policy.choice import Candidate
 from jumping_vpn.core.ready import Bind, ClosePath, OpenPath, ProbePath
 from jumping_vpn.core.session.model import Transport
 
+ACTIVE: Final = Millis(20_000)
 STANDBY: Final = Millis(1_000)
 CLOSE: Final = Millis(100)
 SILENT_LOSS: Final = 1.0
@@ -154,10 +155,14 @@ class Paths:
         return path.lookup_id
 
     def probing(self, *, active: int | None, every: Millis) -> tuple[Bind, ...]:
-        """Return the orders that bring every standby to this pace, and the active path to none."""
+        """Return the orders that bring every standby to this pace, and the active path to its own.
+
+        The active path needs few: its heartbeats measure it, and a probe only keeps its address
+        proven (60 s) for a jump onto itself.
+        """
         orders: list[Bind] = []
         for path in self._paths.values():
-            wanted = Millis(0) if path.id == active else every
+            wanted = ACTIVE if path.id == active else every
             if path.probed_every == wanted:
                 continue
             lookup_id = self.lookup_id(path, reuse=False)

@@ -120,7 +120,7 @@ def _supported(subnets: Iterable[Subnet]) -> tuple[Subnet, ...]:
 def _address_lines(subnets: Iterable[Subnet], interface: str, mtu: int) -> list[str]:
     addresses = gateway_addresses(tuple(subnets))
     return [
-        f"link set dev {interface} mtu {mtu} up",
+        f"link set dev {interface} mtu {mtu} addrgenmode none up",
         *(
             f"address replace {address} dev {interface}{' nodad' * (':' in address)}"
             for address in addresses

@@ -224,17 +224,21 @@ impl Client {
         }
         let newly = !core::mem::replace(&mut entry.up, true);
         let current = self.tunnel.as_mut().and_then(|tunnel| tunnel.current.as_mut());
-        match current {
+        let figures = match current {
             Some(binding) if active => {
                 binding.liveness.probe_answered(&mut binding.stats, sent.id, sent.sent_at, now);
+                binding.stats.figures()
             }
             Some(binding) => {
                 entry.stats.probe_answered(sent.id, sent.sent_at, now);
                 binding.liveness.standby_answered(sent.sent_at, now);
+                entry.stats.figures()
             }
-            None => entry.stats.probe_answered(sent.id, sent.sent_at, now),
-        }
-        let figures = entry.stats.figures();
+            None => {
+                entry.stats.probe_answered(sent.id, sent.sent_at, now);
+                entry.stats.figures()
+            }
+        };
         if newly || has_moved(&entry.told, &figures) {
             entry.told = figures;
             self.out.facts.push_back(Fact::PathAnswered { path, figures });
