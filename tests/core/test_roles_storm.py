@@ -1,4 +1,4 @@
-"""Both roles in a storm: whatever is lost and whoever restarts, the log is legal and calm heals it."""
+"""Both roles in a storm: whatever is lost, whoever restarts, the log is legal and calm heals it."""
 
 import random
 
