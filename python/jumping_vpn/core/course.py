@@ -151,9 +151,9 @@ class Course:
         return [
             SeenMove(
                 move.after.version,
-                move.before.state.value,
-                move.after.state.value,
-                move.reason.value,
+                move.before.state,
+                move.after.state,
+                move.reason,
                 self.moment.wall_ms,
             )
             for move in self.moves

@@ -99,6 +99,7 @@ class Desk:
         create: bool = False,
     ) -> Ready:
         """End an occasion: one write, what the moves mean for the binding, and the next waking."""
+        save = course.save(create=create, lazy=lazy)
         record, now = course.record, course.moment.now
         memory = self.memory_of(record, now=now)
         memory.attempted = tuple(move.input for move in course.moves)
@@ -113,7 +114,7 @@ class Desk:
         if record.session.state is State.TERMINATED:
             self.forget(record.session.session_id)
         return Ready(
-            save=course.save(create=create, lazy=lazy),
+            save=save,
             bind=bind,
             send=send,
             observe=tuple(course.observed),

@@ -84,8 +84,8 @@ def complete(desk: Desk, plan: Accepted, derived: Derived, moment: Moment) -> Re
     """Return the write, the binding and the acknowledgement of an admitted request."""
     course, jump, fact, now = plan.course, plan.jump, plan.jump.fact, moment.now
     course.moment = moment
-    memory = desk.memory_of(course.record, now=now)
-    before = course.record.session.binding
+    memory = desk.memory_of(course.given, now=now)
+    before = course.session.binding
     accept(course, jump, plan.admitted, derived, memory)
     if memory.live_from is None:
         memory.live_from = plan.admitted.epoch
@@ -166,19 +166,19 @@ def _reject(desk: Desk, course: Course, jump: Jump, denied: Denied) -> Respond:
 
 
 def _acknowledge(desk: Desk, course: Course, jump: Jump, derived: Derived) -> Respond:
-    record, fact = course.record, jump.fact
-    memory = desk.memory_of(record, now=course.moment.now)
+    session, fact = course.session, jump.fact
+    memory = desk.memory_of(course.given, now=course.moment.now)
     known = jump.envelope.state_version
     moves = memory.unseen(above=known, newest=course.seen_moves())
     payload = m.ReattachAck(
-        owner=record.session.owner,
+        owner=session.owner,
         moves=moves,
-        moves_omitted=max(0, record.session.version - known - len(moves)),
+        moves_omitted=max(0, session.version - known - len(moves)),
         lookup_ids=derived.lookup_ids,
-        policy_version=record.policy_version,
+        policy_version=course.given.policy_version,
         window_lost=derived.window_lost,
         given_up=derived.given_up,
         in_doubt=derived.in_doubt if fact.window_lost else 0,
     )
-    envelope = desk.envelope(record.session, payload, course.moment, sequence=fact.attempt)
+    envelope = desk.envelope(session, payload, course.moment, sequence=fact.attempt)
     return Respond(token=fact.token, message=envelope)
