@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Final
 
 from jumping_vpn.core.ids import (
     BindingEpoch,
@@ -108,7 +109,11 @@ class Session:
         """Return the key of this session's rows in the table."""
         if self.state is State.DEGRADED:
             return Shape.DEGRADED_UNBOUND if self.binding is None else Shape.DEGRADED_BOUND
-        return Shape(self.state.value)
+        return SHAPE_OF[self.state]
+
+
+SHAPE_OF: Final = {state: Shape(state.value) for state in State if state is not State.DEGRADED}
+"""The shape of each state that has only one."""
 
 
 def begin(
