@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from jumping_vpn.client.state import StateKeeper, encoded, load
+from jumping_vpn.client.state import HEADER, SLOT_SIZE, StateKeeper, load
 from jumping_vpn.core.client_state import ClientState
 from jumping_vpn.service.files import FileRefused, write_durably
 
@@ -32,12 +32,13 @@ def test_an_erased_state_is_gone(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("position", [0, 11, 43, -1])
-def test_one_flipped_bit_anywhere_is_noticed(tmp_path: Path, position: int) -> None:
+@pytest.mark.parametrize("position", [0, 8, 16, 30, 60])
+def test_one_flipped_bit_anywhere_in_the_only_slot_is_noticed(
+    tmp_path: Path, position: int
+) -> None:
     path = tmp_path / "session.state"
-    content = bytearray(encoded(a_state(epoch=7)))
-    content[position] ^= 1
-    write_durably(path, bytes(content))
+    keep(path, a_state(epoch=7))
+    content = damage(path, SLOT_SIZE + position)
 
     with pytest.raises(FileRefused, match="damaged"):
         load(path)
@@ -45,9 +46,48 @@ def test_one_flipped_bit_anywhere_is_noticed(tmp_path: Path, position: int) -> N
     assert path.read_bytes() == content
 
 
+def test_a_write_that_was_torn_leaves_the_state_before_it(tmp_path: Path) -> None:
+    path = tmp_path / "session.state"
+    keep(path, a_state(epoch=7), a_state(epoch=8))
+    damage(path, HEADER.size + 20)
+
+    assert load(path) == a_state(epoch=7)
+
+
+def test_of_two_whole_slots_the_newer_one_counts(tmp_path: Path) -> None:
+    path = tmp_path / "session.state"
+
+    keep(path, *(a_state(epoch=epoch) for epoch in range(1, 6)))
+
+    assert load(path) == a_state(epoch=5)
+    assert path.stat().st_size == 2 * SLOT_SIZE
+
+
+def test_a_file_that_was_removed_under_way_is_made_again(tmp_path: Path) -> None:
+    path = tmp_path / "session.state"
+
+    async def run() -> None:
+        keeper = StateKeeper(path)
+        await keeper.keep(a_state(epoch=1))
+        path.unlink()
+        await keeper.keep(a_state(epoch=2))
+        keeper.close()
+
+    asyncio.run(run())
+
+    assert load(path) == a_state(epoch=2)
+
+
+def test_a_state_that_fits_no_slot_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "session.state"
+
+    with pytest.raises(OSError, match="more than a slot holds"):
+        keep(path, msgspec.structs.replace(a_state(epoch=1), root=bytes(SLOT_SIZE)))
+
+
 def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "session.state"
-    write_durably(path, encoded(a_state(epoch=7))[:20])
+    write_durably(path, b"jvpnst")
 
     with pytest.raises(FileRefused, match="damaged"):
         load(path)
@@ -55,7 +95,7 @@ def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
 
 def test_the_format_of_another_version_is_named(tmp_path: Path) -> None:
     path = tmp_path / "session.state"
-    write_durably(path, encoded(msgspec.structs.replace(a_state(epoch=7), format=99)))
+    keep(path, msgspec.structs.replace(a_state(epoch=7), format=99))
 
     with pytest.raises(FileRefused, match="has format 99"):
         load(path)
@@ -123,6 +163,13 @@ def keep(path: Path, *states: ClientState | None) -> None:
         keeper.close()
 
     asyncio.run(run())
+
+
+def damage(path: Path, position: int) -> bytes:
+    content = bytearray(path.read_bytes())
+    content[position] ^= 1
+    path.write_bytes(content)
+    return bytes(content)
 
 
 def a_state(*, epoch: int) -> ClientState:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from jumping_vpn.client.driver import ClientDriver
 from jumping_vpn.client.history import History
+from jumping_vpn.client.orders import Orders
 from jumping_vpn.client.plane import PathFigures
 from jumping_vpn.client.state import StateKeeper, load
 from jumping_vpn.core.client import ClientCore, ClientSettings
@@ -124,11 +125,15 @@ class NotingKeeper(StateKeeper):
 
 
 class NotingTunnel:
+    """Notes what it is opened with."""
+
     def __init__(self, notes: list[str]) -> None:
         self.notes = notes
+        self.opened = asyncio.Event()
 
     async def open(self, order: OpenTunnel) -> None:
         self.notes.append(f"open_tunnel {order.addresses[0]}")
+        self.opened.set()
 
 
 class NotingReporter:
@@ -222,6 +227,7 @@ async def running(directory: Path) -> AsyncIterator[Bench]:
     driver = ClientDriver(
         core=core,
         plane=plane,
+        orders=Orders(plane, mark=0),
         tunnel=NotingTunnel(notes),
         keeper=keeper,
         clock=clock,

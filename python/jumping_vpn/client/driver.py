@@ -72,6 +72,7 @@ class ClientDriver:
         *,
         core: ClientCore,
         plane: Plane,
+        orders: Orders,
         tunnel: Tunnel,
         keeper: StateKeeper,
         clock: Clock,
@@ -82,7 +83,7 @@ class ClientDriver:
         self.tally = Tally()
         self._core = core
         self._plane = plane
-        self._orders = Orders(plane)
+        self._orders = orders
         self._tunnel = tunnel
         self._keeper = keeper
         self._clock = clock

@@ -7,15 +7,15 @@ from jumping_vpn.core import ready
 from jumping_vpn.core.client import Activated
 from jumping_vpn.core.ready import Derived, encoded
 
-MARK: Final = 0x4A56
 SELF: Final = 0
 
 
 class Orders:
     """Carries out single orders; which, and in what order, is not decided here."""
 
-    def __init__(self, plane: Plane) -> None:
+    def __init__(self, plane: Plane, *, mark: int) -> None:
         self._plane = plane
+        self._mark = mark
 
     def derive(self, order: ready.Derive) -> Derived:
         """Return the data plane's answer to a `derive`; installs nothing."""
@@ -50,7 +50,7 @@ class Orders:
             case ready.OpenPath():
                 host, _, port = order.endpoint.rpartition(":")
                 remote = host.removeprefix("[").removesuffix("]")
-                self._plane.open_path(order.path, order.interface, remote, int(port), MARK)
+                self._plane.open_path(order.path, order.interface, remote, int(port), self._mark)
             case ready.ClosePath():
                 self._plane.close_path(order.path)
             case ready.ProbePath():

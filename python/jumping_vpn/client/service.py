@@ -16,6 +16,7 @@ from jumping_vpn.client.driver import ClientDriver
 from jumping_vpn.client.history import History
 from jumping_vpn.client.network import MARK
 from jumping_vpn.client.operation import Operation
+from jumping_vpn.client.orders import Orders
 from jumping_vpn.client.state import keeping, load
 from jumping_vpn.client.tunnel import MachineTunnel, tunnelling
 from jumping_vpn.core.client import ClientCore
@@ -83,6 +84,7 @@ async def serve(
         driver = ClientDriver(
             core=core,
             plane=plane,
+            orders=Orders(plane, mark=MARK),
             tunnel=tunnel,
             keeper=keeper,
             clock=clock,
