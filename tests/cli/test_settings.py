@@ -75,6 +75,11 @@ def test_a_wrong_gateway_configuration_is_told_with_its_place(text: str, told: s
         (CLIENT.replace(KEY, "abc"), "line 3: gateway.public_key: expected a key of 32 bytes"),
         (CLIENT + "[tunnel]\nmtu = 1000", "mtu: expected 1280 to 65535, got 1000"),
         (CLIENT + "[interfaces]\ninclude = 'wlan0'", "interfaces.include: expected `array`"),
+        (
+            CLIENT + "[policy]\n\nrecovery_window = 1",
+            "line 7: policy.recovery_window = 1: out of range, 100 .. 600000",
+        ),
+        (CLIENT + "[policy]\ncolour = 1", "line 6: policy.colour: no such field; the fields are"),
         ('name = "laptop"', "gateway: missing, and it has no default"),
     ],
 )

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, TypeAlias
 
 import msgspec
 
-from jumping_vpn.system.settings import Endpoint, InterfaceName, Key, parse
+from jumping_vpn.system.settings import Endpoint, InterfaceName, Key, check_policy, parse
 
 STATE_ROOT: Final = Path("/var/lib/jumping-vpn")
 STATE_VARIABLE: Final = "JVPN_STATE_DIR"
@@ -120,7 +120,9 @@ class ClientPaths:
 
 def parse_client(blanked: str, *, source: str) -> ClientConfig:
     """Return what the text of a configuration file says, its private key blanked out."""
-    return parse(blanked, ClientConfig, source=source)
+    config = parse(blanked, ClientConfig, source=source)
+    check_policy(config.policy, blanked, source=source)
+    return config
 
 
 def state_directory(name: str, given: Path | None) -> Path:

@@ -77,7 +77,9 @@ def tunnel_mtu(smallest_candidate: int | None, granted: int) -> int:
 
 def set_up(tunnel: Tunnel, journal_path: Path) -> None:
     """Bring the open TUN to what the session granted; also again, when the grant changed."""
-    _loosen(tunnel.interface)
+    # Answers may arrive on the tunnel whatever the reverse path says.
+    kernel.write_sysctl(f"net/ipv4/conf/{tunnel.interface}/rp_filter", "2")
+    kernel.prepare_tun(tunnel.interface)
     found = journal.load(journal_path, Changes) or Changes(interface=tunnel.interface, parts=())
     note = partial(_save, journal_path, tunnel.interface)
     present = _present(found, tunnel.interface)
@@ -190,13 +192,6 @@ def _removals(present: Part, wanted: Part) -> list[str]:
 
 def _families() -> tuple[int, ...]:
     return (4, 6) if kernel.has_ipv6() else (4,)
-
-
-def _loosen(interface: str) -> None:
-    """Let answers arrive on the tunnel whatever the reverse path says, and let it have IPv6."""
-    kernel.write_sysctl(f"net/ipv4/conf/{interface}/rp_filter", "2")
-    if kernel.read_sysctl(f"net/ipv6/conf/{interface}/disable_ipv6") == "1":
-        kernel.write_sysctl(f"net/ipv6/conf/{interface}/disable_ipv6", "0")
 
 
 def _apply(wanted: Part, present: Part, tunnel: Tunnel) -> None:

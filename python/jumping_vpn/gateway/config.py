@@ -14,6 +14,7 @@ from jumping_vpn.system.settings import (
     Key,
     Network,
     Subnet,
+    check_policy,
     check_private_directory,
     parse,
     read_private,
@@ -155,7 +156,10 @@ def load(directory: Path) -> GatewayConfig:
     """Return the configuration of a gateway's directory, or raise ConfigError."""
     check_private_directory(directory)
     path = GatewayPaths(directory).config
-    return parse(read_private(path), GatewayConfig, source=str(path))
+    text = read_private(path)
+    config = parse(text, GatewayConfig, source=str(path))
+    check_policy(config.policy, text, source=str(path))
+    return config
 
 
 def load_clients(directory: Path) -> dict[str, bytes]:

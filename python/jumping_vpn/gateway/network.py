@@ -58,7 +58,8 @@ def set_up(settings: NetworkSettings, interface: str, journal_path: Path) -> Non
     changes = Changes(switches=(*changes.switches, *filter(None, found)))
     journal.save(journal_path, changes)
 
-    _forward(families, interface)
+    kernel.prepare_tun(interface)
+    _forward(families)
     kernel.run(
         (
             kernel.nft_batch(filter_script(settings, interface)),
@@ -139,15 +140,13 @@ def _switch(family: int) -> Switch | None:
     return Switch(name=FORWARDING[family], before=before, along=tuple(along))
 
 
-def _forward(families: Iterable[int], interface: str) -> None:
+def _forward(families: Iterable[int]) -> None:
     for family in families:
         if kernel.read_sysctl(FORWARDING[family]) == "1":
             continue
         if family == 6:
             _keep_listening_to_routers()
         kernel.write_sysctl(FORWARDING[family], "1")
-    if kernel.read_sysctl(f"net/ipv6/conf/{interface}/disable_ipv6") == "1":
-        kernel.write_sysctl(f"net/ipv6/conf/{interface}/disable_ipv6", "0")
 
 
 def _keep_listening_to_routers() -> None:

@@ -9,11 +9,13 @@ import ipaddress
 import re
 import stat
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 
 import msgspec
+
+from jumping_vpn.core.policy.limits import Policy, PolicyError
 
 T = TypeVar("T")
 
@@ -165,6 +167,17 @@ def parse(text: str, shape: type[T], *, source: str) -> T:
         return msgspec.convert(table, shape, strict=True, dec_hook=_decode)
     except msgspec.ValidationError as error:
         raise ConfigError(_field_fault(str(error), shape, text, table, source)) from None
+
+
+def check_policy(overrides: Mapping[str, object], text: str, *, source: str) -> None:
+    """Refuse a `[policy]` table that makes no policy, with the line of the field that is wrong."""
+    try:
+        Policy.from_mapping(overrides)
+    except PolicyError as error:
+        field = re.split(r"[ :]", str(error), maxsplit=1)[0]
+        where = locate(text, f"policy.{field}")
+        line = f"line {where}: " if where is not None else ""
+        raise ConfigError(f"{source}: {line}policy.{error}") from None
 
 
 def read_private(path: Path) -> str:
