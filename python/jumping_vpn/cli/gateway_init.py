@@ -18,7 +18,6 @@ from jumping_vpn.gateway.config import (
     GatewayPaths,
 )
 from jumping_vpn.service.files import write_durably
-from jumping_vpn.system.kernel import has_ipv6
 from jumping_vpn.system.settings import Checked, Endpoint, Key, Network, Subnet, parse
 
 PROBES: Final = ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1"))
@@ -118,7 +117,7 @@ def init(  # noqa: PLR0913 - one per option
         directory=directory,
         endpoints=_toml(endpoints or _own_endpoints(port)),
         port=port,
-        listen=_toml(EVERYWHERE if has_ipv6() else EVERYWHERE[:1]),
+        listen=_toml(EVERYWHERE),
         subnets=_toml(subnets or DEFAULT_SUBNETS),
         routes=_toml(routes),
     )

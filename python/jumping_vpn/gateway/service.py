@@ -128,7 +128,7 @@ def _plane(node: Node, directory: Path) -> GatewayPlane:
     )
     try:
         for address in _listening(config):
-            plane.listen(address, config.port)
+            _listen(plane, address, config.port)
         plane.set_isolation(isolated=config.network.isolate_clients)
     except BaseException:
         plane.close()
@@ -137,13 +137,17 @@ def _plane(node: Node, directory: Path) -> GatewayPlane:
 
 
 def _listening(config: GatewayConfig) -> tuple[str, ...]:
-    """Return the addresses to listen on: `::` means every address, of both versions."""
-    addresses = [str(address) for address in config.listen]
-    if "::" in addresses and "0.0.0.0" not in addresses:  # noqa: S104  the operator's own wish
-        addresses.append("0.0.0.0")  # noqa: S104
-    if not kernel.has_ipv6():
-        addresses = [address for address in addresses if ":" not in address]
-    return tuple(addresses)
+    """Return the addresses to listen on, of the families that this kernel has."""
+    ipv6 = kernel.has_ipv6()
+    return tuple(address for address in config.listen if ipv6 or ":" not in address)
+
+
+def _listen(plane: GatewayPlane, address: str, port: int) -> None:
+    try:
+        plane.listen(address, port)
+    except OSError as error:
+        where = f"port {port}/udp on {address}"
+        raise OSError(error.errno, error.strerror, where) from error
 
 
 def _policy(config: GatewayConfig, paths: GatewayPaths) -> Policy:
