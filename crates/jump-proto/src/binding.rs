@@ -109,14 +109,23 @@ impl Binding {
     }
 
     /// Seals one inner packet into the send batch, in parts where the transport is too small for it.
-    pub(crate) fn send_data<S: Sink>(&mut self, counter: u64, inner: &[u8], sink: &mut S) {
+    ///
+    /// What is sent `again` may be a duplicate that the peer does not count as received, so it is not
+    /// counted as sent either: a jump is no loss.
+    pub(crate) fn send_data<S: Sink>(
+        &mut self,
+        counter: u64,
+        inner: &[u8],
+        again: bool,
+        sink: &mut S,
+    ) {
         if inner.len() + DATA_OVERHEAD <= DATAGRAM_MAX {
             let header = header::data(self.peer_index, counter);
             self.seal(&header, Nonce::counter(counter), inner, sink);
         } else {
             self.send_fragments(counter, inner, sink);
         }
-        self.sent = self.sent.wrapping_add(1);
+        self.sent = self.sent.wrapping_add(u32::from(!again));
     }
 
     fn send_fragments<S: Sink>(&mut self, counter: u64, inner: &[u8], sink: &mut S) {

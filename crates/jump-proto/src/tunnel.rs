@@ -142,7 +142,7 @@ impl Tunnel {
         let hopeless = self.is_hopeless(now);
         match &mut self.current {
             Some(binding) if binding.open && !hopeless && !self.retention.is_resending() => {
-                binding.send_data(counter, inner, scope.sink);
+                binding.send_data(counter, inner, false, scope.sink);
                 self.retention.mark_sent(counter, now);
                 scope.out.counters.sealed += 1;
                 scope.out.counters.sealed_bytes += inner.len() as u64;
@@ -201,8 +201,9 @@ impl Tunnel {
             let Some((counter, inner)) = self.retention.next_resend() else {
                 return;
             };
-            binding.send_data(counter, inner, scope.sink);
-            if counter <= sent_up_to {
+            let again = counter <= sent_up_to;
+            binding.send_data(counter, inner, again, scope.sink);
+            if again {
                 scope.out.counters.resent += 1;
             } else {
                 scope.out.counters.sealed += 1;

@@ -21,6 +21,7 @@ ECHO: Final = struct.Struct("!Q")
 ECHO_LENGTH: Final = 120
 CHUNK: Final = 16_384
 PACE_SECONDS: Final = 0.01
+CONNECTS_MAX: Final = 100
 
 
 def echo_server(address: str) -> None:
@@ -118,7 +119,7 @@ def _serve(connection: socket.socket, size: int, rate: int) -> None:
 def download_client(address: str) -> None:
     """Fetch the download in one connection; print a JSON line each 100 ms and one at the end."""
     digest, received, told = hashlib.sha256(), 0, 0.0
-    with socket.create_connection((address, DOWNLOAD_PORT), timeout=120) as connection:
+    with _connect(address) as connection:
         while piece := connection.recv(1 << 16):
             digest.update(piece)
             received += len(piece)
@@ -126,6 +127,15 @@ def download_client(address: str) -> None:
                 told = time.monotonic()
                 _tell(received=received, at=time.monotonic_ns())
     _tell(received=received, at=time.monotonic_ns(), sha256=digest.hexdigest())
+
+
+def _connect(address: str) -> socket.socket:
+    """Connect once the server listens; what is refused made no connection."""
+    for _ in range(CONNECTS_MAX):
+        with contextlib.suppress(ConnectionRefusedError):
+            return socket.create_connection((address, DOWNLOAD_PORT), timeout=120)
+        time.sleep(0.1)
+    raise ConnectionRefusedError(f"nothing listens at {address}:{DOWNLOAD_PORT}")
 
 
 def _tell(**values: object) -> None:
