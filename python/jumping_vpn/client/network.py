@@ -79,7 +79,7 @@ def set_up(tunnel: Tunnel, journal_path: Path) -> None:
     """Bring the open TUN to what the session granted; also again, when the grant changed."""
     # Answers may arrive on the tunnel whatever the reverse path says.
     kernel.write_sysctl(f"net/ipv4/conf/{tunnel.interface}/rp_filter", "2")
-    kernel.prepare_tun(tunnel.interface)
+    kernel.allow_ipv6(tunnel.interface)
     found = journal.load(journal_path, Changes) or Changes(interface=tunnel.interface, parts=())
     note = partial(_save, journal_path, tunnel.interface)
     present = _present(found, tunnel.interface)

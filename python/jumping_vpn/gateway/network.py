@@ -58,7 +58,7 @@ def set_up(settings: NetworkSettings, interface: str, journal_path: Path) -> Non
     changes = Changes(switches=(*changes.switches, *filter(None, found)))
     journal.save(journal_path, changes)
 
-    kernel.prepare_tun(interface)
+    kernel.allow_ipv6(interface)
     _forward(families)
     kernel.run(
         (

@@ -89,17 +89,11 @@ def interface_exists(name: str) -> bool:
     return (SYSCTLS / "net/ipv4/conf" / name).is_dir()
 
 
-def prepare_tun(interface: str) -> None:
-    """Let our own interface, before it is up, have IPv6 where that was denied, and be silent.
-
-    Without an address of its own making it solicits no routers: nothing enters the tunnel but
-    what somebody sent.
-    """
-    conf = f"net/ipv6/conf/{interface}"
-    if read_sysctl(f"{conf}/disable_ipv6") == "1":
-        write_sysctl(f"{conf}/disable_ipv6", "0")
-    if read_sysctl(f"{conf}/addr_gen_mode") == "0":
-        write_sysctl(f"{conf}/addr_gen_mode", "1")
+def allow_ipv6(interface: str) -> None:
+    """Let our own interface have IPv6 where new interfaces are denied it."""
+    name = f"net/ipv6/conf/{interface}/disable_ipv6"
+    if read_sysctl(name) == "1":
+        write_sysctl(name, "0")
 
 
 def has_ipv6() -> bool:
