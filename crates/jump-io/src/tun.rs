@@ -4,7 +4,7 @@
 //! where one read brings many packets of one flow) changes what [`Inbox`] does between two reads,
 //! not its callers.
 
-use std::fs::{self, OpenOptions};
+use std::fs::OpenOptions;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
@@ -36,9 +36,6 @@ impl Tun {
         let name = sys::tun::attach(device.as_fd(), name)?;
         sys::tun::set_mtu(&name, mtu)?;
         sys::tun::set_queue_length(&name, QUEUE_LENGTH)?;
-        // An address of its own making is none of the session's: what the kernel says from it to
-        // routers that do not exist would be refused at the other end. Without IPv6 there is none.
-        let _ = fs::write(format!("/proc/sys/net/ipv6/conf/{name}/addr_gen_mode"), "1");
         Ok(Self { device, name })
     }
 

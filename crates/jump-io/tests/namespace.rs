@@ -7,7 +7,6 @@ mod namespaces;
 mod support;
 
 use std::net::{Ipv4Addr, UdpSocket};
-use std::process::Command;
 use std::time::Duration;
 
 use jump_io::plane::{Plane, PlaneError};
@@ -57,18 +56,6 @@ fn packets_wait_in_the_kernel_while_the_engine_holds_the_tun_back() {
     let payloads: Vec<u8> = inner_packets(&seen).iter().map(|packet| packet[28]).collect();
     assert_eq!(before, 0);
     assert_eq!(payloads, (0..50).collect::<Vec<u8>>());
-}
-
-#[test]
-#[ignore = "needs root"]
-fn a_tun_makes_no_address_of_its_own() {
-    let _network = Namespace::enter_new();
-    let _plane = plane_with_tun();
-
-    let shown = Command::new("ip").args(["-6", "address", "show", "dev", "jvpn0"]).output();
-
-    let text = String::from_utf8(shown.expect("ip runs").stdout).expect("text");
-    assert!(!text.contains("fe80"), "{text}");
 }
 
 #[test]
