@@ -85,6 +85,32 @@ fn a_delay_holds_each_frame_as_long_as_it_says() {
 
 #[test]
 #[ignore = "needs root"]
+fn a_link_without_loss_loses_nothing() {
+    const PACKETS: usize = 5_000;
+    const BURST: usize = 50;
+    let lab = Lab::new();
+    lab.link.configure(LinkSettings {
+        delay_us: 2_000,
+        jitter_us: 1_000,
+        ..LinkSettings::default()
+    });
+    let (left, right) = lab.sockets();
+    exchange(&left, &right, b"hello");
+
+    let mut lengths = 0;
+    for _ in 0..PACKETS / BURST {
+        for _ in 0..BURST {
+            left.send_to(&[0; 1_200], (RIGHT, 7)).expect("sent");
+        }
+        lengths += (0..BURST).map(|_| receive(&right).len()).sum::<usize>();
+    }
+
+    assert_eq!(lengths, PACKETS * 64);
+    assert_eq!(lab.counter("overflowed") + lab.counter("refused"), 0);
+}
+
+#[test]
+#[ignore = "needs root"]
 fn a_link_goes_on_when_an_interface_was_down() {
     let lab = Lab::new();
     let (left, right) = lab.sockets();
