@@ -38,6 +38,7 @@ from jumping_vpn.service.crew import Crew, first_error
 from jumping_vpn.store.sqlite import SqliteStore
 from jumping_vpn.system.settings import Endpoint
 from support.clients import Memory, NotingReporter, NotingTunnel
+from support.gateways import until
 
 pytest.importorskip("jumping_vpn._native", reason="the extension is not built")
 
@@ -103,6 +104,7 @@ def test_a_person_moves_the_session_to_another_path(tmp_path: Path) -> None:
 
             assert jump.reason_code is Reason.OPERATOR_SWITCH
             await gateway.reaches(State.ATTACHED, epoch=2)
+            await client.is_confirmed()
 
     run(tmp_path, scenario)
 
@@ -225,6 +227,16 @@ class ClientSite:
         await self.tunnel.opened.wait()
         assert self.core.view is not None
         return self.core.view.session.session_id.hex()
+
+    async def is_confirmed(self) -> None:
+        """Wait until the client knows that the gateway has heard it under the binding."""
+        await until(
+            lambda: bool(
+                self.core.view
+                and self.core.view.session.binding
+                and self.core.view.session.binding.confirmed
+            )
+        )
 
     async def sees(self, event_type: EventType, reason: Reason | None = None) -> Event:
         """Return the next event of this type, and for this reason if one is given."""

@@ -229,7 +229,7 @@ class ClientDriver:
         if events:
             self._events.append(events)
         for event in events:
-            self._history.note(event, now=self._clock.now())
+            self._history.note(event, self._core.transport, now=self._clock.now())
             self._reporter.happened(event)
             for watcher in self._watchers:
                 if not watcher.full():

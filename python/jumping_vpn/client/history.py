@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from jumping_vpn.core.event_data import AttemptData, MoveData
 from jumping_vpn.core.events import Event, EventType
 from jumping_vpn.core.ids import Millis
+from jumping_vpn.core.session.model import Transport
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,11 +31,15 @@ class History:
         self._cause = ""
         self._transport: str | None = None
 
-    def note(self, event: Event, *, now: Millis) -> None:
-        """Take an event in."""
+    def note(self, event: Event, transport: Transport | None, *, now: Millis) -> None:
+        """Take an event in; `transport` is the one that carries the session after it.
+
+        Events may hide addresses, and what a person asks on this machine need not.
+        """
         data = event.data
         if isinstance(data, AttemptData):
             self._cause = data.cause
+            self._transport = self._transport or (None if transport is None else str(transport))
         if not isinstance(data, MoveData):
             return
         if data.state_before != data.state_after:
@@ -45,9 +50,10 @@ class History:
                 at=now,
                 reason=event.reason_code,
                 cause=self._cause,
-                transport_before=data.transport_before or self._transport,
-                transport_after=data.transport_after,
+                transport_before=self._transport,
+                transport_after=None if transport is None else str(transport),
                 version=event.state_version or 0,
                 epoch=event.binding_epoch or 0,
             )
-        self._transport = data.transport_after or data.transport_before or self._transport
+        if transport is not None:
+            self._transport = str(transport)

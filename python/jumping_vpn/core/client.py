@@ -251,6 +251,9 @@ class ClientCore:
                 self._go_down(turn)
             case Stop():
                 turn.keep_now = self._desk.view is not None
+            case f.BindingConfirmed() if self._is_current(given.epoch):
+                if self._desk.view is not None:
+                    self._desk.view.confirm()
             case f.SessionGone():
                 self._desk.finish(turn, Outcome.TERMINATED, Reason.SESSION_GONE.value)
 

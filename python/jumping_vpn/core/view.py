@@ -107,6 +107,12 @@ class View:
             version=StateVersion(max(version, self.session.version)),
         )
 
+    def confirm(self) -> None:
+        """Note that the gateway has heard us under the present binding."""
+        binding = self.session.binding
+        if binding is not None:
+            self.session = replace(self.session, binding=replace(binding, confirmed=True))
+
     def unbind(self) -> None:
         """Note that the client has given its binding up. Version and epoch stay."""
         self.session = replace(self.session, binding=None)

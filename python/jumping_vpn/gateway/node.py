@@ -1,5 +1,7 @@
 """The working parts of a gateway, put together."""
 
+import asyncio
+import contextlib
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,6 +22,7 @@ from jumping_vpn.service.report import Reporter
 from jumping_vpn.store.contract import Store, Unreadable
 
 POLICY_VERSION: Final = 1
+PARTING_SECONDS_MAX: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +81,14 @@ class Gateway:
                 self._addresses.hold(found.session.session_id, found.addresses)
                 self.driver.hold(found)
         self.log.started(sessions=len(self.driver.records))
+
+    async def part(self) -> None:
+        """Write that the node ends in good order, and wait until the store has it."""
+        newest = self._store.newest_seq
+        self.log.stopped(sessions=len(self.driver.records))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(PARTING_SECONDS_MAX):
+                await self._store.wait_beyond(newest)
 
 
 def _settings(node: Node, clock: Clock) -> GatewaySettings:

@@ -62,7 +62,7 @@ async def serve(directory: Path, reporter: Reporter, stop: StopWish) -> None:
                 async with _networked(config, interface, paths) as network_in_order:
                     await _serve(gateway, node, paths, network_in_order, reporter, stop)
                 plane.close()
-                gateway.log.stopped(sessions=len(gateway.driver.records))
+                await gateway.part()
 
 
 async def _serve(  # noqa: PLR0913, PLR0917  the parts of a running gateway

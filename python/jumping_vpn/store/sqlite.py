@@ -189,9 +189,10 @@ class SqliteStore:
             return
         self._flush()
         self._closed = True
-        await self._writer.close()
+        # The last to let go folds the log into the file, which only the writer can.
         await self._loop.run_in_executor(self._reader, self._close_reading)
         self._reader.shutdown()
+        await self._writer.close()
 
     # Writing.
 
