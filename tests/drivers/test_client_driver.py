@@ -33,6 +33,16 @@ def test_a_session_is_durable_before_its_tunnel_opens(tmp_path: Path) -> None:
     run(tmp_path, scenario)
 
 
+def test_the_endpoints_that_a_gateway_names_are_told_to_discovery_once(tmp_path: Path) -> None:
+    async def scenario(bench: Bench) -> None:
+        await bench.be_born()
+        await bench.give(LTE)
+
+        assert bench.offered == [(ENDPOINT,)]
+
+    run(tmp_path, scenario)
+
+
 def test_a_new_root_is_durable_before_it_is_used(tmp_path: Path) -> None:
     async def scenario(bench: Bench) -> None:
         await bench.be_born()

@@ -307,6 +307,7 @@ class World:
                     reporter=NotingReporter(),
                     events=Memory(),
                     history=History(now=clock.now()),
+                    offer=lambda _: None,
                 )
                 with driver.watching() as events:
                     running = crew.hire("driver", driver.run(load(path), stream(found)))

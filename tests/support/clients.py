@@ -173,6 +173,7 @@ class Bench:
     found: "asyncio.Queue[Discovery]"
     running: "asyncio.Task[Finish | None]"
     state_path: Path
+    offered: list[tuple[str, ...]]
     notes: list[str] = field(default_factory=list)
 
     async def give(self, *given: Fact | Discovery) -> None:
@@ -215,6 +216,7 @@ async def running(directory: Path) -> AsyncIterator[Bench]:
     path = directory / "session.state"
     keeper, reporter = NotingKeeper(path, notes), NotingReporter()
     found: asyncio.Queue[Discovery] = asyncio.Queue()
+    offered: list[tuple[str, ...]] = []
     core = ClientCore(
         ClientSettings(
             name="laptop",
@@ -234,6 +236,7 @@ async def running(directory: Path) -> AsyncIterator[Bench]:
         reporter=reporter,
         events=events,
         history=History(now=clock.now()),
+        offer=offered.append,
     )
     async with Crew() as crew:
         task = crew.hire("driver", driver.run(load(path), _stream(found)))
@@ -248,6 +251,7 @@ async def running(directory: Path) -> AsyncIterator[Bench]:
             found=found,
             running=task,
             state_path=path,
+            offered=offered,
             notes=notes,
         )
     keeper.close()

@@ -7,7 +7,7 @@ plane's own bounded queue.
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -46,6 +46,8 @@ class Chore(StrEnum):
 
 
 Input: TypeAlias = Fact | Discovery | Chore
+Offer: TypeAlias = Callable[[tuple[str, ...]], None]
+"""Tells discovery the ways to reach the gateway that the gateway itself names."""
 
 
 class Tunnel(Protocol):
@@ -79,6 +81,7 @@ class ClientDriver:
         reporter: Reporter,
         events: Outbox,
         history: History,
+        offer: Offer,
     ) -> None:
         self.tally = Tally()
         self._core = core
@@ -94,6 +97,8 @@ class ClientDriver:
         self._alarms = Alarms()
         self._watchers: list[asyncio.Queue[Event]] = []
         self._history = history
+        self._offer = offer
+        self._endpoints: tuple[str, ...] = ()
         self._idle = asyncio.Event()
         self._finish: Finish | None = None
         self._over: asyncio.Future[Finish] = asyncio.get_running_loop().create_future()
@@ -169,6 +174,10 @@ class ClientDriver:
             # What the order named is gone from the data plane; the role's timers ask again.
             self.tally.orders_failed += 1
             self._reporter.warn(str(error))
+        view = self._core.view
+        if view is not None and view.endpoints != self._endpoints:
+            self._endpoints = view.endpoints
+            self._offer(view.endpoints)
         if follow is not None:
             await self._perform(follow)
 

@@ -5,6 +5,7 @@ The network of this machine is put back in every case, and at the start after a 
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
@@ -38,7 +39,7 @@ from jumping_vpn.service.lock import locked
 from jumping_vpn.service.log import NodeLog
 from jumping_vpn.service.notify import Standing, notify
 from jumping_vpn.service.report import Reporter
-from jumping_vpn.system.settings import check_private_directory
+from jumping_vpn.system.settings import Endpoint, check_private_directory
 from jumping_vpn.transport.candidates import Selection
 from jumping_vpn.transport.discovery import Finds, discovering
 
@@ -91,6 +92,7 @@ async def serve(
             reporter=reporter,
             events=events,
             history=history,
+            offer=lambda named: finds.offer((*config.gateway.endpoints, *_well_formed(named))),
         )
         operation = Operation(
             name=config.name,
@@ -114,6 +116,15 @@ async def serve(
                     await driver.order(Stop())
                     await asyncio.wait((running,), timeout=STOPPING_SECONDS_MAX)
                 return running.result() if running.done() else None
+
+
+def _well_formed(named: tuple[str, ...]) -> tuple[Endpoint, ...]:
+    """Return the endpoints that this version can reach out to."""
+    endpoints = []
+    for text in named:
+        with contextlib.suppress(ValueError):
+            endpoints.append(Endpoint(text))
+    return tuple(endpoints)
 
 
 async def _looking(finds: Finds, tunnel: MachineTunnel) -> AsyncIterator[Discovery]:
