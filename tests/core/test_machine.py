@@ -45,8 +45,10 @@ def test_a_walk_over_all_inputs_uses_every_row_and_reaches_ten_shapes():
 
 
 def test_two_rows_for_one_cell_are_an_error():
+    row = CELLS[Shape.ATTACHED, BindingLost]
+
     with pytest.raises(ValueError, match="two rows for ATTACHED and BindingLost"):
-        index((*TABLE, replace(TABLE[5], before=(Shape.ATTACHED,))))
+        index((*TABLE, replace(row, before=(Shape.ATTACHED,))))
 
 
 def test_the_digest_changes_with_every_part_of_a_row():
