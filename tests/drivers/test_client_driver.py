@@ -59,6 +59,22 @@ def test_a_new_root_is_durable_before_it_is_used(tmp_path: Path) -> None:
     run(tmp_path, scenario)
 
 
+def test_the_history_tells_where_a_jump_came_from(tmp_path: Path) -> None:
+    async def scenario(bench: Bench) -> None:
+        await bench.be_born()
+        await bench.give(LTE, WLAN_GONE)
+
+        await bench.give(acceptance(bench, token=7, path=2))
+
+        last = bench.history.last
+        assert last is not None
+        assert last.transport_before == f"udp/wlan0/{ENDPOINT}#1"
+        assert last.transport_after == f"udp/wwan0/{ENDPOINT}#2"
+        assert last.cause == "LINK_DOWN"
+
+    run(tmp_path, scenario)
+
+
 def test_a_full_disk_does_not_end_the_session_but_leaves_no_old_state(tmp_path: Path) -> None:
     async def scenario(bench: Bench) -> None:
         await bench.be_born()

@@ -174,6 +174,7 @@ class Bench:
     running: "asyncio.Task[Finish | None]"
     state_path: Path
     offered: list[tuple[str, ...]]
+    history: History
     notes: list[str] = field(default_factory=list)
 
     async def give(self, *given: Fact | Discovery) -> None:
@@ -217,6 +218,7 @@ async def running(directory: Path) -> AsyncIterator[Bench]:
     keeper, reporter = NotingKeeper(path, notes), NotingReporter()
     found: asyncio.Queue[Discovery] = asyncio.Queue()
     offered: list[tuple[str, ...]] = []
+    history = History(now=clock.now())
     core = ClientCore(
         ClientSettings(
             name="laptop",
@@ -235,7 +237,7 @@ async def running(directory: Path) -> AsyncIterator[Bench]:
         clock=clock,
         reporter=reporter,
         events=events,
-        history=History(now=clock.now()),
+        history=history,
         offer=offered.append,
     )
     async with Crew() as crew:
@@ -252,6 +254,7 @@ async def running(directory: Path) -> AsyncIterator[Bench]:
             running=task,
             state_path=path,
             offered=offered,
+            history=history,
             notes=notes,
         )
     keeper.close()

@@ -39,11 +39,9 @@ class History:
         data = event.data
         if isinstance(data, AttemptData):
             self._cause = data.cause
-            self._transport = self._transport or (None if transport is None else str(transport))
-        if not isinstance(data, MoveData):
-            return
-        if data.state_before != data.state_after:
+        if isinstance(data, MoveData) and data.state_before != data.state_after:
             self.in_state_since = now
+        shown = None if transport is None else str(transport)
         if event.event_type is EventType.TRANSPORT_SWITCH:
             self.jumps += 1
             self.last = Jump(
@@ -51,9 +49,10 @@ class History:
                 reason=event.reason_code,
                 cause=self._cause,
                 transport_before=self._transport,
-                transport_after=None if transport is None else str(transport),
+                transport_after=shown,
                 version=event.state_version or 0,
                 epoch=event.binding_epoch or 0,
             )
-        if transport is not None:
-            self._transport = str(transport)
+            self._transport = shown
+        elif self._transport is None and not isinstance(data, MoveData):
+            self._transport = shown
