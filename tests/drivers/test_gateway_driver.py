@@ -161,7 +161,7 @@ def test_requests_beyond_the_bound_are_forgotten_and_counted() -> None:
         await bench.driver.quiet()
 
         assert bench.driver.tally.requests_forgotten == too_many
-        assert bench.take_notes().count("save") == 1
+        assert bench.take_notes().count("bind") == 1
 
     run(scenario)
 

@@ -37,7 +37,7 @@ ENVELOPE: Final = {
     "session_id": "The session, hexadecimal; null where the event is about none.",
     "state_version": "The session's version; of a move, the version that the move made.",
     "binding_epoch": "The highest binding epoch that the session ever used, after a move.",
-    "reason_code": "Why; see [reasons](reasons.md).",
+    "reason_code": "Why; one of the reasons.",
     "policy_version": '"version:SHA-256" of the session\'s policy.',
     "data": "What the type adds.",
     "prev_hash": "The hash of the event before it in the writer's log.",

@@ -153,7 +153,7 @@ def _build_path(lab: Lab, client: Namespace, internet: Namespace, plan: PathPlan
 
 
 def masquerade(ports: str) -> str:
-    """Return the rules that translate what leaves by wan0 to the router's address and these ports."""
+    """Return the rules that translate what leaves by wan0 to the router's own address and ports."""
     return f"""
     table ip nat {{
         chain postrouting {{
