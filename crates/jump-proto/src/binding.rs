@@ -25,6 +25,8 @@ use crate::token::{self, Token};
 pub(crate) const DATAGRAM_MAX: usize = 1452;
 /// Control packets are few; a window of one word and a reserve is enough.
 const CONTROL_WINDOW: u32 = 256;
+/// The largest inner packet that travels, in as many parts as there may be.
+pub(crate) const INNER_MAX: usize = (DATAGRAM_MAX - FRAGMENT_HEADER - TAG) * FRAGMENTS_MAX as usize;
 /// Sent CONTROL packets that a RESET_HINT may still be about.
 const TRIGGERS: usize = 16;
 
@@ -47,6 +49,8 @@ pub(crate) struct Binding {
     pub(crate) confirmed: bool,
     /// Whether data may be sent to `route`: false only while an address is neither verified nor confirmed.
     pub(crate) open: bool,
+    /// Gateway: a REATTACH_CONFIRM of this binding arrived.
+    pub(crate) confirm_heard: bool,
     pub(crate) liveness: Liveness,
     pub(crate) stats: PathStats,
     pub(crate) reset_key: Option<Secret32>,
@@ -92,6 +96,7 @@ impl Binding {
             route: parts.route,
             confirmed: false,
             open: false,
+            confirm_heard: false,
             liveness: parts.liveness,
             stats: parts.stats,
             reset_key: parts.reset_key,
@@ -119,21 +124,21 @@ impl Binding {
         again: bool,
         sink: &mut S,
     ) {
+        let before = self.sent;
         if inner.len() + DATA_OVERHEAD <= DATAGRAM_MAX {
             let header = header::data(self.peer_index, counter);
             self.seal(&header, Nonce::counter(counter), inner, sink);
         } else {
             self.send_fragments(counter, inner, sink);
         }
-        self.sent = self.sent.wrapping_add(u32::from(!again));
+        if again {
+            self.sent = before;
+        }
     }
 
     fn send_fragments<S: Sink>(&mut self, counter: u64, inner: &[u8], sink: &mut S) {
         let room = DATAGRAM_MAX - FRAGMENT_HEADER - TAG;
-        let count = inner.len().div_ceil(room);
-        if count > usize::from(FRAGMENTS_MAX) {
-            return;
-        }
+        let count = inner.len().div_ceil(room).min(usize::from(FRAGMENTS_MAX));
         let parts = inner.chunks(inner.len().div_ceil(count)).zip(0..);
         for (part, index) in parts {
             let header = header::data_fragment(self.peer_index, counter, index, count as u8);
@@ -149,6 +154,7 @@ impl Binding {
         body[..plain.len()].copy_from_slice(plain);
         self.keys.data_send.seal(nonce, header, body);
         self.bytes_out += (header.len() + plain.len() + TAG) as u64;
+        self.sent = self.sent.wrapping_add(1);
     }
 
     /// Seals a CONTROL packet to `to`, which is the binding's own route but for a notice of two addresses.
@@ -203,16 +209,21 @@ impl Binding {
         ControlKind::split(plain)
     }
 
-    /// Whether `token` answers one of the last CONTROL packets sent on this binding.
-    pub(crate) fn is_reset_token(&self, arrived: &Token) -> bool {
+    /// Whether `token` answers one of the last CONTROL packets sent on this binding; each answer counts once.
+    pub(crate) fn take_reset_token(&mut self, arrived: &Token) -> bool {
         let Some(key) = &self.reset_key else {
             return false;
         };
-        self.triggers.recent.iter().any(|trigger| {
+        let answers = |trigger: &[u8; 32]| {
             token::reset_token(key, trigger)
                 .and_then(|expected| token::verify(&expected, arrived))
                 .is_ok()
-        })
+        };
+        let answered = self.triggers.recent.iter().any(answers);
+        if answered {
+            self.triggers.recent.clear();
+        }
+        answered
     }
 
     /// The index under which the peer receives.
@@ -266,32 +277,51 @@ struct Partial {
     count: u8,
 }
 
+/// What became of a part.
+pub(crate) enum Part {
+    /// Others are missing.
+    Kept,
+    /// It was the last: the whole packet.
+    Last(Vec<u8>),
+}
+
 impl Reassembly {
     const MAX: usize = 16;
 
-    /// Adds a part; the whole packet once its last part is here.
+    /// Adds a part once.
     pub(crate) fn add(
         &mut self,
         counter: u64,
         index: u8,
         count: u8,
-        part: &[u8],
-    ) -> Option<Vec<u8>> {
-        let at = if let Some(at) = self.partial.iter().position(|each| each.counter == counter) {
-            at
-        } else {
-            if self.partial.len() == Self::MAX {
-                self.partial.remove(0);
-            }
-            self.partial.push(Partial { counter, parts: Default::default(), count });
-            self.partial.len() - 1
-        };
-        let partial = self.partial.get_mut(at)?;
-        *partial.parts.get_mut(usize::from(index))? = Some(part.to_vec());
-        if partial.parts.iter().flatten().count() < usize::from(partial.count) {
-            return None;
+        bytes: &[u8],
+    ) -> Result<Part, Discard> {
+        let at = self.place(counter, count);
+        let partial = self.partial.get_mut(at).ok_or(Discard::Malformed)?;
+        let part = partial.parts.get_mut(usize::from(index)).ok_or(Discard::Malformed)?;
+        if partial.count != count {
+            return Err(Discard::Malformed);
+        }
+        if part.is_some() {
+            return Err(Discard::Replayed);
+        }
+        *part = Some(bytes.to_vec());
+        if partial.parts.iter().flatten().count() < usize::from(count) {
+            return Ok(Part::Kept);
         }
         let whole = self.partial.remove(at);
-        Some(whole.parts.into_iter().flatten().flatten().collect())
+        Ok(Part::Last(whole.parts.into_iter().flatten().flatten().collect()))
+    }
+
+    /// Finds or makes the place of a packet's parts; the oldest makes room.
+    fn place(&mut self, counter: u64, count: u8) -> usize {
+        if let Some(at) = self.partial.iter().position(|each| each.counter == counter) {
+            return at;
+        }
+        if self.partial.len() == Self::MAX {
+            self.partial.remove(0);
+        }
+        self.partial.push(Partial { counter, parts: Default::default(), count });
+        self.partial.len() - 1
     }
 }

@@ -7,7 +7,7 @@ mod probes;
 mod requests;
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -81,7 +81,7 @@ pub struct Client {
     root: Option<(u64, Root)>,
     gone_key: Option<Secret32>,
     pending: Option<Pending>,
-    arrived: BTreeMap<u64, Arrived>,
+    arrived: VecDeque<(u64, Arrived)>,
     adopted: Option<(u64, Adopted)>,
     next_token: u64,
     fence_until: Instant,
@@ -106,7 +106,7 @@ impl Client {
             root: None,
             gone_key: None,
             pending: None,
-            arrived: BTreeMap::new(),
+            arrived: VecDeque::new(),
             adopted: None,
             next_token: 1,
             fence_until: Instant(0),
@@ -202,7 +202,8 @@ impl Client {
     pub fn send_message<S: Sink>(&mut self, message: &[u8], now: Instant, sink: &mut S) -> bool {
         let Self { tunnel, out, .. } = self;
         let Some(tunnel) = tunnel else { return false };
-        tunnel.send_message(ControlKind::Message, message, &mut Scope { now, sink, out })
+        let mut scope = Scope { now, fenced: false, sink, out };
+        tunnel.send_message(ControlKind::Message, message, &mut scope)
     }
 
     /// Seals the current root with the gone key, for the state file; `None` without a session.
@@ -222,6 +223,15 @@ impl Client {
         self.adopted = None;
         self.arrived.clear();
         self.greeting = None;
+    }
+
+    /// A path's socket failed locally: told once, until something arrives on it again.
+    pub(crate) fn note_failed(&mut self, path: u32, errno: i32) {
+        if let Some(entry) = self.paths.get_mut(&path)
+            && entry.failed.replace(errno) != Some(errno)
+        {
+            self.out.facts.push_back(Fact::PathFailed { path, errno });
+        }
     }
 
     /// Every open path's figures.
@@ -266,7 +276,13 @@ impl Client {
             && let Some(entry) = self.paths.get_mut(&path)
         {
             entry.bytes_in += datagram.len() as u64;
+            entry.failed = None;
         }
+        self.dispatch(from, datagram, now, sink);
+    }
+
+    /// Handles a datagram that was counted when it arrived.
+    fn dispatch<S: Sink>(&mut self, from: Route, datagram: &mut [u8], now: Instant, sink: &mut S) {
         let handled = match Packet::parse(datagram) {
             Ok(Packet::Data(packet)) => self.handle_data(Inbound::Whole(packet), from, now, sink),
             Ok(Packet::DataFragment(packet)) => {
@@ -300,9 +316,10 @@ impl Client {
         let Self { tunnel, out, .. } = self;
         let tunnel = tunnel.as_mut().ok_or(Discard::UnknownIndex)?;
         if tunnel.binding(packet.index()).is_none() {
-            return self.stash(packet.index(), from, &packet.to_datagram());
+            return self.stash(from, &packet);
         }
-        tunnel.receive_data(packet, from, |_| Ok(()), &mut Scope { now, sink, out })
+        let mut scope = Scope { now, fenced: false, sink, out };
+        tunnel.receive_data(packet, from, |_| Ok(()), &mut scope)
     }
 
     fn handle_control<S: Sink>(
@@ -315,9 +332,11 @@ impl Client {
         let Self { tunnel, out, .. } = self;
         let tunnel = tunnel.as_mut().ok_or(Discard::UnknownIndex)?;
         let Some(epoch) = tunnel.binding(packet.index).map(|binding| binding.epoch) else {
-            return self.stash(packet.index, from, &Inbound::Whole(packet).to_datagram());
+            return self.stash(from, &Inbound::Whole(packet));
         };
-        let message = match tunnel.receive_control(packet, from, &mut Scope { now, sink, out })? {
+        let fenced = now >= self.fence_until;
+        let mut scope = Scope { now, fenced, sink, out };
+        let message = match tunnel.receive_control(packet, from, &mut scope)? {
             Opened::Done => return Ok(()),
             Opened::Moved => {
                 out.facts.push_back(Fact::AddressMoved { number: 0, epoch, source: None });
@@ -345,14 +364,15 @@ impl Client {
             out.counters.discard(Discard::NoRoute);
             return;
         };
-        tunnel.send_inner(inner, &mut Scope { now, sink, out });
+        tunnel.send_inner(inner, &mut Scope { now, fenced: false, sink, out });
         self.send_early(now, sink);
     }
 
     pub(crate) fn handle_timeout<S: Sink>(&mut self, now: Instant, sink: &mut S) {
+        let fenced = now >= self.fence_until;
         let Self { tunnel, out, .. } = self;
-        let probe =
-            tunnel.as_mut().and_then(|tunnel| tunnel.handle_timeout(&mut Scope { now, sink, out }));
+        let mut scope = Scope { now, fenced, sink, out };
+        let probe = tunnel.as_mut().and_then(|tunnel| tunnel.handle_timeout(&mut scope));
         if let Some(probe) = probe {
             self.probe_in_doubt(probe, now, sink);
         }
@@ -430,11 +450,11 @@ impl Client {
     fn handle_reset_hint(&mut self, packet: &ResetHint) -> Result<(), Discard> {
         let binding = self
             .tunnel
-            .as_ref()
-            .and_then(|tunnel| tunnel.current.as_ref())
+            .as_mut()
+            .and_then(|tunnel| tunnel.current.as_mut())
             .filter(|binding| binding.peer_index() == packet.index())
             .ok_or(Discard::UnknownIndex)?;
-        if !binding.is_reset_token(&packet.token) {
+        if !binding.take_reset_token(&packet.token) {
             return Err(Discard::Forged);
         }
         let epoch = binding.epoch;
@@ -445,9 +465,10 @@ impl Client {
     /// SESSION_GONE about a request that is pending.
     fn handle_gone(&mut self, packet: &SessionGone) -> Result<(), Discard> {
         let key = self.gone_key.as_ref().ok_or(Discard::Forged)?;
-        let pending = self.pending.as_ref().ok_or(Discard::Stale)?;
+        let pending = self.pending.as_mut().ok_or(Discard::Stale)?;
         let digest = pending.digest_of(packet.ephemeral).ok_or(Discard::Stale)?;
         token::verify(&token::gone_token(key, &digest), &packet.token)?;
+        pending.close(digest);
         self.out.facts.push_back(Fact::SessionGone);
         Ok(())
     }

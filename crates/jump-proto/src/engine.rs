@@ -49,6 +49,8 @@ pub trait Sink {
 /// One batch's surroundings: the instant, the sink, and where facts and counts go.
 pub(crate) struct Scope<'a, S: Sink> {
     pub(crate) now: Instant,
+    /// Nothing is forwarded: the dead-man deadline passed, or the session's slot was revoked.
+    pub(crate) fenced: bool,
     pub(crate) sink: &'a mut S,
     pub(crate) out: &'a mut Outcome,
 }
@@ -173,8 +175,8 @@ impl Engine {
 
     /// A path's or listener's socket failed locally.
     pub fn handle_socket_error(&mut self, via: Via, errno: i32) {
-        if let Via::Path(path) = via {
-            self.outcome_mut().facts.push_back(Fact::PathFailed { path, errno });
+        if let (Self::Client(client), Via::Path(path)) = (self, via) {
+            client.note_failed(path, errno);
         }
     }
 

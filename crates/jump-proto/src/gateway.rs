@@ -5,15 +5,20 @@
 //! the key that opens it; the window that counts it once; the inner source address. Only what passed them
 //! all moves anything, and what a stranger sends costs less here than it cost there.
 
+mod answers;
 mod births;
+mod early;
 mod orders;
 mod probes;
 mod reattach;
+mod slots;
+mod strangers;
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
-use core::net::{IpAddr, SocketAddr};
+use core::net::IpAddr;
+use core::time::Duration;
 
 use crate::aead::Cipher;
 use crate::cookie::{CookieJar, Greeter};
@@ -21,22 +26,24 @@ use crate::discard::Discard;
 use crate::engine::{Outcome, Route, Scope, Sink};
 use crate::fact::Fact;
 use crate::handshake::Ciphers;
-use crate::index::{Indexes, Owned, ReceiverIndex};
+use crate::index::{Indexes, ReceiverIndex};
 use crate::inner;
 use crate::keys::{ClusterSecrets, Root, Secret32, StaticKey};
-use crate::limiter::{Bucket, Prefix, PrefixLimiter, Rate};
+use crate::limiter::{Bucket, PrefixLimiter, Rate};
 use crate::lookup::{LookupId, LookupKey};
-use crate::packet::{Bound, Packet, header};
+use crate::packet::{Bound, Packet};
 use crate::time::{Entropy, Instant};
-use crate::token;
 use crate::tunnel::{Inbound, Opened, Tunnel};
 use crate::vault::{Vault, purpose};
 
+use answers::Answer;
 use births::Birth;
+use early::EarlyGate;
 use probes::AddressBook;
-use reattach::{Answer, EarlyGate, Request};
+use reattach::Request;
+use strangers::Forged;
 
-pub use reattach::{Derivation, DeriveReport, Derived};
+pub use answers::{Derivation, DeriveReport, Derived};
 
 /// Handshakes of one source prefix.
 const GREETINGS: (u32, u32) = (10, 20);
@@ -44,12 +51,10 @@ const GREETINGS: (u32, u32) = (10, 20);
 const REQUESTS: (u32, u32) = (2000, 2000);
 /// RESET_HINT and SESSION_GONE to one source prefix.
 const HINTS: (u32, u32) = (50, 50);
+/// Between two turns of one session whose timer is due again at once.
+const TURN: Duration = Duration::from_micros(100);
 /// Source prefixes remembered for each limit.
 const PREFIXES: usize = 4096;
-/// Handshakes and requests a second above which an address must be proven first.
-const LOADED: (u32, u32) = (6000, 6000);
-/// Between summaries of what failed authentication, in microseconds.
-const FORGED_EVERY_US: u64 = 1_000_000;
 
 /// Secrets of a gateway, loaded once.
 pub struct GatewaySecrets {
@@ -107,6 +112,7 @@ pub struct Gateway {
     timers: BTreeSet<(Instant, usize)>,
     clients: BTreeSet<[u8; 32]>,
     births: BTreeMap<u64, Birth>,
+    greeted: BTreeMap<[u8; 32], u64>,
     requests: BTreeMap<u64, Request>,
     waiting: BTreeMap<[u8; 32], u64>,
     followed: BTreeMap<(LookupId, u64), u64>,
@@ -115,19 +121,12 @@ pub struct Gateway {
     limiter: PrefixLimiter,
     hints: PrefixLimiter,
     work: Bucket,
+    wants: Bucket,
     cookies: CookieJar,
     isolated: bool,
     fence_until: Instant,
     fence_told: bool,
     forged: Forged,
-}
-
-/// What failed authentication since the last summary.
-#[derive(Default)]
-struct Forged {
-    count: u64,
-    last: Option<(&'static str, SocketAddr)>,
-    report_at: Option<Instant>,
 }
 
 impl Gateway {
@@ -158,6 +157,7 @@ impl Gateway {
             timers: BTreeSet::new(),
             clients: BTreeSet::new(),
             births: BTreeMap::new(),
+            greeted: BTreeMap::new(),
             requests: BTreeMap::new(),
             waiting: BTreeMap::new(),
             followed: BTreeMap::new(),
@@ -166,6 +166,7 @@ impl Gateway {
             limiter: limiter(REQUESTS),
             hints: limiter(HINTS),
             work: Bucket::default(),
+            wants: Bucket::default(),
             cookies: CookieJar::new(Secret32::generate(entropy)),
             isolated: true,
             fence_until: Instant(0),
@@ -248,7 +249,8 @@ impl Gateway {
         let Session { tunnel, addresses, .. } = &mut **session;
         let permit = |inner: &[u8]| permit(addresses, routes, *isolated, inner);
         let unconfirmed = tunnel.current.as_ref().is_some_and(|binding| !binding.confirmed);
-        let handled = tunnel.receive_data(packet, from, permit, &mut Scope { now, sink, out });
+        let mut scope = Scope { now, fenced: false, sink, out };
+        let handled = tunnel.receive_data(packet, from, permit, &mut scope);
         if unconfirmed {
             self.settle(handle);
         }
@@ -256,6 +258,8 @@ impl Gateway {
         handled
     }
 
+    /// Past the fence heartbeats get no answer either: a client must not take a gateway for alive that forwards
+    /// nothing.
     fn handle_control<S: Sink>(
         &mut self,
         from: Route,
@@ -263,6 +267,9 @@ impl Gateway {
         now: Instant,
         sink: &mut S,
     ) -> Result<(), Discard> {
+        if now >= self.fence_until {
+            return Err(self.note_fence());
+        }
         let index = packet.index;
         match self.holder(index) {
             None => self.hint_reset(from, &packet, now, sink),
@@ -275,8 +282,11 @@ impl Gateway {
                     .ok_or(Discard::UnknownIndex)?;
                 let number = session.tunnel.number;
                 let epoch = session.tunnel.binding(index).map_or(0, |binding| binding.epoch);
-                let opened =
-                    session.tunnel.receive_control(packet, from, &mut Scope { now, sink, out })?;
+                if session.frozen {
+                    return Err(Discard::Fenced);
+                }
+                let mut scope = Scope { now, fenced: false, sink, out };
+                let opened = session.tunnel.receive_control(packet, from, &mut scope)?;
                 if let Opened::Message(message) = opened {
                     out.facts.push_back(Fact::MessageReceived { number, epoch, message });
                 }
@@ -285,47 +295,6 @@ impl Gateway {
                 Ok(())
             }
         }
-    }
-
-    /// After a confirmation: the confirmed root is the binding's, the old one is erased, and the indexes
-    /// of bindings that are gone return to the pool.
-    fn settle(&mut self, handle: usize) {
-        let Some(session) = self.sessions.get_mut(handle).and_then(Option::as_mut) else {
-            return;
-        };
-        let confirmed =
-            session.tunnel.current.as_ref().filter(|each| each.confirmed).map(|each| each.epoch);
-        if let Some(next) = session.unconfirmed.take_if(|each| Some(each.epoch) == confirmed) {
-            session.confirmed = next;
-            session.answers.clear();
-            session.early = None;
-        }
-        self.release_slots(handle);
-    }
-
-    /// Frees the slots of bindings that the session left.
-    fn release_slots(&mut self, handle: usize) {
-        let Some(session) = self.sessions.get_mut(handle).and_then(Option::as_mut) else {
-            return;
-        };
-        if session.slots.len() == session.tunnel.bindings().count() {
-            return;
-        }
-        let held: Vec<ReceiverIndex> =
-            session.tunnel.bindings().map(|binding| binding.local_index).collect();
-        let (kept, left) =
-            session.slots.iter().partition::<Vec<_>, _>(|(_, index)| held.contains(index));
-        session.slots = kept;
-        for (slot, _) in left {
-            self.free(slot);
-        }
-    }
-
-    fn free(&mut self, slot: u32) {
-        if let Some(holder) = self.holders.get_mut(slot as usize) {
-            *holder = None;
-        }
-        self.indexes.release(slot);
     }
 
     pub(crate) fn handle_tun<S: Sink>(&mut self, inner: &mut [u8], now: Instant, sink: &mut S) {
@@ -346,7 +315,8 @@ impl Gateway {
             self.out.counters.discard(Discard::Fenced);
             return;
         }
-        session.tunnel.send_inner(inner, &mut Scope { now, sink, out: &mut self.out });
+        let mut scope = Scope { now, fenced: false, sink, out: &mut self.out };
+        session.tunnel.send_inner(inner, &mut scope);
         self.reschedule(handle);
     }
 
@@ -357,20 +327,23 @@ impl Gateway {
                 continue;
             };
             session.wake_at = None;
-            session.tunnel.handle_timeout(&mut Scope { now, sink, out: &mut self.out });
+            let fenced = session.frozen || now >= self.fence_until;
+            let mut scope = Scope { now, fenced, sink, out: &mut self.out };
+            session.tunnel.handle_timeout(&mut scope);
             self.reschedule_after(handle, now);
         }
         self.expire_births(now);
         self.expire_requests(now);
         self.report_forged(now);
-        if now >= self.fence_until && self.fence_until > Instant(0) {
+        if now >= self.fence_until {
             let _ = self.note_fence();
         }
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let sessions = self.timers.first().map(|(at, _)| *at);
-        let births = self.births.values().map(Birth::expires).min();
+        // Tokens grow with time and all live equally long, so the oldest of each ends first.
+        let births = self.births.values().next().map(Birth::expires);
         let requests = self.requests.values().next().map(Request::expires);
         let fence = (!self.fence_told && self.fence_until > Instant(0)).then_some(self.fence_until);
         [sessions, births, requests, fence, self.forged.report_at].into_iter().flatten().min()
@@ -400,99 +373,17 @@ impl Gateway {
         let Some(at) = session.tunnel.poll_timeout() else {
             return;
         };
-        let at = at.max(Instant(now.0 + 100));
+        let at = at.max(now + TURN);
         session.wake_at = Some(at);
         self.timers.insert((at, handle));
     }
 
-    fn holder(&self, index: ReceiverIndex) -> Option<Holder> {
-        match self.indexes.resolve(index) {
-            Owned::Held(slot) => self.holders.get(slot as usize).copied().flatten(),
-            Owned::Past | Owned::Never => None,
-        }
-    }
-
-    /// Takes a fresh receiver index for `holder`; `None` when the table is full.
-    fn take_index(&mut self, holder: Holder) -> Option<(u32, ReceiverIndex)> {
-        let (slot, index) = self.indexes.allocate()?;
-        self.hold(slot, holder);
-        Some((slot, index))
-    }
-
-    fn hold(&mut self, slot: u32, holder: Holder) {
-        let slot = slot as usize;
-        if self.holders.len() <= slot {
-            self.holders.resize(slot + 1, None);
-        }
-        if let Some(place) = self.holders.get_mut(slot) {
-            *place = Some(holder);
-        }
-    }
-
-    /// "I hold no keys for this index", to the sender of a packet that only its client could have sealed.
-    ///
-    /// Only CONTROL is answered: a heartbeat is never far, and a flood of data gets silence.
-    fn hint_reset<S: Sink>(
-        &mut self,
-        from: Route,
-        packet: &Bound<'_>,
-        now: Instant,
-        sink: &mut S,
-    ) -> Result<(), Discard> {
-        let issued = self.indexes.resolve(packet.index) == Owned::Past;
-        if issued && self.hints.charge(Prefix::from(from.remote.ip()), now) {
-            let tag = packet.sealed.last_chunk::<16>().ok_or(Discard::Truncated)?;
-            let key = token::reset_key(&self.secrets.node, packet.index);
-            let token = token::reset_token(&key, &[packet.header.as_slice(), tag].concat())?;
-            let trigger = packet.header.first_chunk::<8>().ok_or(Discard::Truncated)?;
-            let hint = header::reset_hint(trigger, &token);
-            sink.buffer(from, hint.len()).copy_from_slice(&hint);
-        }
-        Err(Discard::UnknownIndex)
-    }
-
-    /// Asks the sender of a request to prove that it receives at its address.
-    fn send_retry<S: Sink>(&mut self, from: Route, digest: &[u8; 32], now: Instant, sink: &mut S) {
-        let cookie = self.cookies.make(from.remote, now);
-        let retry = self.greeter.seal_retry(&cookie, digest, sink.entropy());
-        sink.buffer(from, retry.len()).copy_from_slice(&retry);
-    }
-
-    /// Whether so much asymmetric work is asked for that an address must be proven first.
-    fn is_loaded(&mut self, now: Instant) -> bool {
-        let (rate, burst) = LOADED;
-        self.requests.len() > reattach::REQUESTS_MAX / 2
-            || !self.work.charge(&Rate::per_second(rate, burst), now)
-    }
-
     fn note_fence(&mut self) -> Discard {
-        if !self.fence_told {
+        if !self.fence_told && self.fence_until > Instant(0) {
             self.fence_told = true;
             self.out.facts.push_back(Fact::FenceClosed { since_us: self.fence_until.0 });
         }
         Discard::Fenced
-    }
-
-    fn note_forged(&mut self, why: Discard, from: Route, now: Instant) {
-        if !why.is_suspicious() {
-            return;
-        }
-        self.forged.count += 1;
-        self.forged.last = Some((why.as_str(), from.remote));
-        self.forged.report_at.get_or_insert(Instant(now.0 + FORGED_EVERY_US));
-    }
-
-    fn report_forged(&mut self, now: Instant) {
-        if self.forged.report_at.is_some_and(|at| at <= now) {
-            let Forged { count, last, .. } = core::mem::take(&mut self.forged);
-            if let Some((what, source)) = last {
-                self.out.facts.push_back(Fact::ForgeriesCounted {
-                    what,
-                    source: Some(source),
-                    count,
-                });
-            }
-        }
     }
 
     fn session(&mut self, number: u64) -> Option<&mut Session> {

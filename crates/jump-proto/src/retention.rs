@@ -177,6 +177,11 @@ impl Retention {
         true
     }
 
+    /// Counts a packet that was refused before it was taken in.
+    pub fn count_given_up(&mut self) {
+        self.given_up += 1;
+    }
+
     /// Returns how many packets were given up since the last call.
     pub fn take_given_up(&mut self) -> u64 {
         core::mem::take(&mut self.given_up)
@@ -223,13 +228,22 @@ impl Retention {
         None
     }
 
+    /// Lets what was never sent go out by a resend pass, if none is under way.
+    pub fn resume_unsent(&mut self) {
+        if self.resend.is_none() && self.unsent() > 0 {
+            self.resend = Some(self.first() + self.sent as u64);
+        }
+    }
+
     /// Starts the counters again at `counter`, for a sender that lost its own.
     ///
-    /// Packets that were never sent are numbered anew; what was sent under the old counters is given up.
+    /// Every packet is numbered anew and waits as unsent. Those that were sent since the loss went out on bindings
+    /// that the peer never used: the first one that it uses ends the loss.
     pub fn restart_at(&mut self, counter: u64) {
-        while self.sent > 0 {
-            self.give_up_oldest();
+        for entry in &mut self.entries {
+            entry.state = State::Unsent;
         }
+        (self.sent, self.unreported) = (0, 0);
         self.next = counter + self.entries.len() as u64;
         self.sent_up_to = counter.saturating_sub(1);
         self.resend = self.resend.map(|_| counter);
@@ -265,6 +279,13 @@ impl Retention {
     /// Returns the highest counter that was ever sent.
     pub fn sent_up_to(&self) -> u64 {
         self.sent_up_to
+    }
+
+    /// Returns how many kept packets up to `counter` were sent and not reported.
+    pub fn unreported_up_to(&self, counter: u64) -> u64 {
+        let within = counter.saturating_add(1).saturating_sub(self.first()) as usize;
+        let sent = self.entries.iter().take(within.min(self.sent));
+        sent.filter(|entry| matches!(entry.state, State::Sent { .. })).count() as u64
     }
 
     /// Returns how many kept packets were sent and not reported.

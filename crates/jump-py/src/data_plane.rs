@@ -250,7 +250,9 @@ impl DataPlane {
     }
 
     fn repeat_answer(&self, py: Python<'_>, token: u64) -> Result<bool, Failure> {
-        self.order_gateway(py, |gateway, _, outbox| Ok(gateway.repeat_answer(token, outbox)))
+        self.order_gateway(py, |gateway, now, outbox| {
+            Ok(gateway.repeat_answer(token, now, outbox))
+        })
     }
 
     fn forget(&self, py: Python<'_>, token: u64) -> Result<(), Failure> {

@@ -43,6 +43,8 @@ pub(super) struct Path {
     asked_at: Instant,
     answered_at: Option<Instant>,
     told: PathFigures,
+    /// How its socket failed, since something arrived last.
+    pub(super) failed: Option<i32>,
 }
 
 struct Outstanding {
@@ -68,6 +70,7 @@ impl Path {
             asked_at: now,
             answered_at: None,
             told: PathFigures::default(),
+            failed: None,
         }
     }
 
@@ -102,7 +105,8 @@ impl Client {
         for path in due {
             self.send_probe(path, now, sink);
         }
-        let standby = self.best_standby().is_some();
+        let best = self.best_standby().and_then(|path| self.paths.get(&path));
+        let standby = best.is_some_and(|entry| entry.up);
         if let Some(binding) = self.tunnel.as_mut().and_then(|tunnel| tunnel.current.as_mut()) {
             binding.liveness.set_standby(standby);
         }
@@ -125,13 +129,14 @@ impl Client {
         }
     }
 
-    /// The path that would be probed as evidence: the fastest that answers, other than the active one.
+    /// The path that would be probed as evidence, other than the active one: the fastest that answers. One that
+    /// answers no more is asked as well, where no other does: its silence is evidence, too.
     fn best_standby(&self) -> Option<u32> {
         let active = self.active_path();
         self.paths
             .iter()
-            .filter(|(path, entry)| Some(**path) != active && entry.up && entry.lookup_id.is_some())
-            .min_by_key(|(path, entry)| (entry.stats.srtt(), **path))
+            .filter(|(path, entry)| Some(**path) != active && entry.lookup_id.is_some())
+            .min_by_key(|(path, entry)| (!entry.up, entry.stats.srtt(), **path))
             .map(|(path, _)| *path)
     }
 
@@ -230,6 +235,7 @@ impl Client {
                 binding.stats.figures()
             }
             Some(binding) => {
+                entry.stats.void_before(binding.liveness.resumed());
                 entry.stats.probe_answered(sent.id, sent.sent_at, now);
                 binding.liveness.standby_answered(sent.sent_at, now);
                 entry.stats.figures()

@@ -22,7 +22,7 @@ use crate::packet::{
 use crate::path::PathStats;
 use crate::report::{AcceptedBlock, RequestBlock, ResponseBlock};
 use crate::time::{Entropy, Instant};
-use crate::tunnel::{PeerState, RANGES_IN_JUMP};
+use crate::tunnel::{Inbound, PeerState, RANGES_IN_JUMP};
 use crate::vault::{Vault, purpose};
 
 /// The first pause before a request is repeated is the path's round trip, but at least this.
@@ -50,6 +50,7 @@ struct Candidate {
     route: Route,
     index: ReceiverIndex,
     ephemeral: Ephemeral,
+    public: [u8; 32],
     digest: [u8; 32],
     bytes: Vec<u8>,
     told: Told,
@@ -60,6 +61,7 @@ struct Candidate {
 #[derive(Clone, Copy)]
 struct Told {
     given_up: u32,
+    sent_up_to: u64,
 }
 
 /// A response that was opened.
@@ -108,13 +110,21 @@ impl Pending {
     pub(super) fn digest_of(&self, start: [u8; 8]) -> Option<[u8; 32]> {
         self.candidates
             .iter()
-            .find(|candidate| candidate.ephemeral.public().starts_with(&start))
+            .find(|candidate| !candidate.answered && candidate.public.starts_with(&start))
             .map(|candidate| candidate.digest)
+    }
+
+    /// The request with this digest needs no other answer.
+    pub(super) fn close(&mut self, digest: [u8; 32]) {
+        for candidate in self.candidates.iter_mut().filter(|each| each.digest == digest) {
+            candidate.answered = true;
+        }
     }
 }
 
 impl Client {
-    /// Sends one attempt on each candidate: path, lookup id, message. It replaces the one before.
+    /// Sends one attempt on each candidate: path, lookup id, message. It replaces the one before, and what was
+    /// answered to that: only the acknowledgement of the newest attempt is ever adopted.
     ///
     /// # Errors
     /// [`Discard::Stale`] without a session; [`Discard::NoRoute`] when no candidate's path is open.
@@ -126,7 +136,7 @@ impl Client {
         now: Instant,
         sink: &mut S,
     ) -> Result<(), Discard> {
-        self.pending = None;
+        self.withdraw();
         let mut sealed = Vec::new();
         for (path, lookup_id, message) in candidates {
             if let Some(candidate) = self.seal_request(attempt, *path, lookup_id, message, sink)? {
@@ -172,10 +182,11 @@ impl Client {
         let ephemeral = Ephemeral::generate(sink.entropy());
         let public = ephemeral.public();
         let given_up = tunnel.retention.given_up() as u32;
+        let sent_up_to = tunnel.retention.sent_up_to();
         let block = RequestBlock {
             index,
             confirmed_epoch: *epoch,
-            sent_up_to: tunnel.retention.sent_up_to(),
+            sent_up_to,
             window_lost: tunnel.window_lost,
             counter_lost: tunnel.counter_lost,
             in_doubt: tunnel.retention.unreported() as u32,
@@ -194,7 +205,7 @@ impl Client {
         let digest = crate::keys::digest(&[&bytes]);
         bytes.resize(bytes.len() + COOKIE, 0);
         let (lookup_id, route) = (*lookup_id, entry.route);
-        let told = Told { given_up };
+        let told = Told { given_up, sent_up_to };
         let answered = false;
         Ok(Some(Candidate {
             path,
@@ -202,6 +213,7 @@ impl Client {
             route,
             index,
             ephemeral,
+            public,
             digest,
             bytes,
             told,
@@ -209,9 +221,11 @@ impl Client {
         }))
     }
 
-    /// Gives the pending attempt up; a late answer to it is not opened.
+    /// Gives the pending attempt up; a late answer to it is not opened, an early one not adopted.
     pub fn withdraw(&mut self) {
         self.pending = None;
+        self.arrived.clear();
+        self.adopted = None;
     }
 
     pub(super) fn repeat_request<S: Sink>(&mut self, now: Instant, sink: &mut S) {
@@ -242,8 +256,7 @@ impl Client {
         else {
             return;
         };
-        let public = candidate.ephemeral.public();
-        let key = root.early_key(&tunnel.session_id, pending.attempt, &public);
+        let key = root.early_key(&tunnel.session_id, pending.attempt, &candidate.public);
         while pending.early_left > 0 {
             let Some((counter, inner)) = tunnel.retention.next_unsent() else {
                 return;
@@ -292,8 +305,7 @@ impl Client {
         candidate.answered = true;
         let (path, told) = (candidate.path, candidate.told);
         let token = self.take_token();
-        self.arrived.clear();
-        self.arrived.insert(token, Arrived { path, route: from, index, jump, block, told });
+        self.arrived.push_back((token, Arrived { path, route: from, index, jump, block, told }));
         self.out.facts.push_back(Fact::ResponseOpened { token, path, attempt, message });
         Ok(())
     }
@@ -325,12 +337,8 @@ impl Client {
     }
 
     /// Keeps a datagram for a binding that is about to be activated: the acknowledgement overtook nothing.
-    pub(super) fn stash(
-        &mut self,
-        index: ReceiverIndex,
-        from: Route,
-        datagram: &[u8],
-    ) -> Result<(), Discard> {
+    pub(super) fn stash(&mut self, from: Route, packet: &Inbound<'_>) -> Result<(), Discard> {
+        let index = packet.index();
         let pending = self.pending.as_mut().ok_or(Discard::UnknownIndex)?;
         if !pending.candidates.iter().any(|candidate| candidate.index == index) {
             return Err(Discard::UnknownIndex);
@@ -338,7 +346,7 @@ impl Client {
         if pending.stash.len() == STASH_MAX {
             return Err(Discard::Overloaded);
         }
-        pending.stash.push((from, datagram.to_vec()));
+        pending.stash.push((from, packet.to_datagram()));
         Ok(())
     }
 
@@ -353,7 +361,8 @@ impl Client {
         owner: u16,
         entropy: &mut dyn Entropy,
     ) -> Result<Vec<u8>, Discard> {
-        let arrived = self.arrived.remove(&token).ok_or(Discard::Stale)?;
+        let at = self.arrived.iter().position(|(held, _)| *held == token).ok_or(Discard::Stale)?;
+        let (_, arrived) = self.arrived.remove(at).ok_or(Discard::Stale)?;
         let Arrived { path, route, index, jump, block: ResponseBlock::Accepted(block), told } =
             arrived
         else {
@@ -405,16 +414,21 @@ impl Client {
         };
         let given_up = u64::from(told.given_up);
         tunnel.retention.settle_given_up(given_up);
-        let in_doubt = tunnel.meet(&peer, context.epoch);
+        let in_doubt = tunnel.meet(&peer, told.sent_up_to, context.epoch);
         let resent = tunnel.retention.unreported();
         let left = tunnel.install(binding, true);
         self.root = Some((context.epoch, root));
-        let mut scope = Scope { now, sink, out: &mut self.out };
-        tunnel.start_confirm(&mut scope);
-        tunnel.pump(&mut scope);
+        self.arrived.clear();
         self.return_stats(left);
+        // What came before the binding is part of the confirmation's report.
         for (from, mut datagram) in stash {
-            self.handle_datagram(from, &mut datagram, now, sink);
+            self.dispatch(from, &mut datagram, now, sink);
+        }
+        let fenced = now >= self.fence_until;
+        if let Some(tunnel) = &mut self.tunnel {
+            let mut scope = Scope { now, fenced, sink, out: &mut self.out };
+            tunnel.start_confirm(&mut scope);
+            tunnel.pump(&mut scope);
         }
         Ok(Carried { resent, given_up, in_doubt })
     }

@@ -67,7 +67,7 @@ impl Gateway {
             return Err(Discard::RateLimited);
         }
         let digest = init.digest();
-        if let Some(birth) = self.births.values().find(|birth| birth.digest == digest) {
+        if let Some(birth) = self.greeted.get(&digest).and_then(|birth| self.births.get(birth)) {
             // The answer was lost: the same bytes again, nothing is made twice.
             sink.buffer(from, birth.response.len()).copy_from_slice(&birth.response);
             return Ok(());
@@ -93,6 +93,7 @@ impl Gateway {
         let context =
             Context { session_id: established.session_id, epoch: FIRST_EPOCH, owner: self.node };
         let binding = first_binding(&established, &context, index, from, now);
+        self.greeted.insert(digest, birth);
         self.births.insert(
             birth,
             Birth {
@@ -166,7 +167,7 @@ impl Gateway {
         limits: Limits,
         now: Instant,
     ) -> Result<(), Discard> {
-        let birth = self.births.remove(&birth).ok_or(Discard::Stale)?;
+        let birth = self.take_birth(birth).ok_or(Discard::Stale)?;
         let mut tunnel = Tunnel::new(number, birth.session_id, Side::Gateway, limits);
         let (slot, index) = (birth.slot, birth.binding.local_index);
         let mut binding = birth.binding;
@@ -186,7 +187,7 @@ impl Gateway {
 
     /// Tells the client of a birth why it becomes no session, and forgets it.
     pub fn reject_birth<S: Sink>(&mut self, birth: u64, message: &[u8], sink: &mut S) {
-        let Some(mut birth) = self.births.remove(&birth) else {
+        let Some(mut birth) = self.take_birth(birth) else {
             return;
         };
         let route = birth.binding.route;
@@ -194,11 +195,17 @@ impl Gateway {
         self.free(birth.slot);
     }
 
+    fn take_birth(&mut self, birth: u64) -> Option<Birth> {
+        let birth = self.births.remove(&birth)?;
+        self.greeted.remove(&birth.digest);
+        Some(birth)
+    }
+
     pub(super) fn expire_births(&mut self, now: Instant) {
         while let Some((&id, _)) =
             self.births.first_key_value().filter(|(_, birth)| birth.expires <= now)
         {
-            if let Some(birth) = self.births.remove(&id) {
+            if let Some(birth) = self.take_birth(id) {
                 self.free(birth.slot);
             }
         }

@@ -96,7 +96,9 @@ impl Gateway {
                 self.timers.remove(&(at, handle));
             }
             for address in &session.addresses {
-                self.routes.remove(address);
+                if self.routes.get(address) == Some(&handle) {
+                    self.routes.remove(address);
+                }
             }
         }
         let tokens: Vec<u64> = self
@@ -156,7 +158,7 @@ impl Gateway {
         sink: &mut S,
     ) -> bool {
         let key = token::gone_key(&self.secrets.cluster.gone, number);
-        let body = [key.as_bytes().as_slice(), message].concat();
+        let body = zeroize::Zeroizing::new([key.as_bytes().as_slice(), message].concat());
         self.send_control(number, ControlKind::Grant, &body, now, sink)
     }
 
@@ -174,7 +176,8 @@ impl Gateway {
         let Some(session) = self.sessions.get_mut(handle).and_then(Option::as_mut) else {
             return false;
         };
-        session.tunnel.send_message(kind, body, &mut Scope { now, sink, out: &mut self.out })
+        let mut scope = Scope { now, fenced: false, sink, out: &mut self.out };
+        session.tunnel.send_message(kind, body, &mut scope)
     }
 
     /// Fresh lookup ids of a session.

@@ -13,8 +13,10 @@ use crate::packet::probe::{PROBE_ACK_BODY, ProbeAckBody, ProbeBody};
 use crate::packet::{PROBE_ACK, PROBE_HEADER, Probe, header};
 use crate::time::Instant;
 
-/// How long an answered challenge proves an address.
+/// How long a challenge that was answered proves an address.
 const PROOF_LIFE: Duration = Duration::from_secs(60);
+/// How long one challenge is put, so that another follows before the proof ends.
+const CHALLENGE_LIFE: Duration = Duration::from_secs(20);
 /// Addresses remembered for a session: one for each candidate that policy can allow.
 const ADDRESSES_MAX: usize = 8;
 
@@ -27,6 +29,8 @@ pub(super) struct AddressBook {
 struct Entry {
     address: SocketAddr,
     challenge: u64,
+    issued_at: Instant,
+    /// When the challenge was put that the address answered: a copy of the answer proves nothing for longer.
     proven_at: Option<Instant>,
     seen_at: Instant,
 }
@@ -37,16 +41,27 @@ impl AddressBook {
         if let Some(entry) = self.entries.iter_mut().find(|entry| entry.address == address) {
             entry.seen_at = now;
             if echo != 0 && echo == entry.challenge {
-                entry.proven_at = Some(now);
+                entry.proven_at = Some(entry.issued_at);
+            }
+            if now.since(entry.issued_at) >= CHALLENGE_LIFE {
+                (entry.challenge, entry.issued_at) = (fresh, now);
             }
             return entry.challenge;
         }
         if self.entries.len() == ADDRESSES_MAX {
-            let oldest = self.entries.iter().enumerate().min_by_key(|(_, entry)| entry.seen_at);
-            let oldest = oldest.map_or(0, |(at, _)| at);
-            self.entries.swap_remove(oldest);
+            // A copy of a probe from a made-up address displaces no proven one.
+            let least = self.entries.iter().enumerate();
+            let least = least.min_by_key(|(_, entry)| (entry.proven_at, entry.seen_at));
+            let least = least.map_or(0, |(at, _)| at);
+            self.entries.swap_remove(least);
         }
-        self.entries.push(Entry { address, challenge: fresh, proven_at: None, seen_at: now });
+        self.entries.push(Entry {
+            address,
+            challenge: fresh,
+            issued_at: now,
+            proven_at: None,
+            seen_at: now,
+        });
         fresh
     }
 
@@ -68,6 +83,9 @@ impl Gateway {
         now: Instant,
         sink: &mut S,
     ) -> Result<(), Discard> {
+        if now >= self.fence_until {
+            return Err(self.note_fence());
+        }
         let number = self.lookup.open(&packet.lookup)?.number;
         let prefix = Prefix::from(from.remote.ip());
         if !self.limiter.charge(prefix, now) {

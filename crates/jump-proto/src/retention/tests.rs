@@ -408,8 +408,8 @@ impl Twin {
     }
 
     fn restart_at(&mut self, counter: u64) {
-        while self.packets.first_key_value().is_some_and(|(_, kept)| kept.sent.is_some()) {
-            self.give_up();
+        for kept in self.packets.values_mut() {
+            (kept.sent, kept.reported) = (None, false);
         }
         self.renumber(counter);
         self.sent_up_to = counter - 1;

@@ -1,0 +1,119 @@
+//! The pulse of the current binding: heartbeats, receive reports, and what silence comes to.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::Tunnel;
+use crate::engine::{Scope, Sink};
+use crate::fact::Fact;
+use crate::liveness::{Finding, Heartbeat, Probe};
+use crate::report::{ControlKind, PathReport};
+use crate::time::micros;
+
+/// Missing ranges that a heartbeat carries at the most.
+const RANGES_IN_BEAT: usize = 16;
+/// Received bytes after which a report is owed, where an eighth of retention is less.
+const REPORT_BYTES_MIN: u32 = 1 << 16;
+
+impl Tunnel {
+    /// Sends a heartbeat with the newest receive report.
+    pub(super) fn send_beat<S: Sink>(&mut self, beat: Heartbeat, scope: &mut Scope<'_, S>) {
+        let Some(binding) = self.current.as_mut().filter(|binding| binding.open) else {
+            return;
+        };
+        let mut report = binding.next_beat(scope.now);
+        report.report = self.window.report(RANGES_IN_BEAT);
+        report.answer_now = beat.answer_now;
+        report.idle_promise = beat.idle;
+        report.active = !beat.idle;
+        let route = binding.route;
+        binding.send_control(ControlKind::PathReport, &encoded(&report), route, scope.sink);
+        self.unreported_bytes = 0;
+    }
+
+    /// Sends a heartbeat that no time-out ordered.
+    pub(super) fn send_report<S: Sink>(&mut self, scope: &mut Scope<'_, S>) {
+        let Some(binding) = self.current.as_mut().filter(|binding| binding.open) else {
+            return;
+        };
+        binding.liveness.heartbeat_sent(false, scope.now);
+        let idle = binding.liveness.is_idle(scope.now);
+        self.send_beat(Heartbeat { answer_now: false, idle }, scope);
+    }
+
+    /// Receive reports go out at least each eighth of `retain_bytes`.
+    pub(super) fn report_if_owed<S: Sink>(&mut self, scope: &mut Scope<'_, S>) {
+        if self.unreported_bytes > (self.limits.retain_bytes / 8).max(REPORT_BYTES_MIN) {
+            self.send_report(scope);
+        }
+    }
+
+    /// Does what the liveness of the current binding asks for, if something is due.
+    ///
+    /// A binding that may not be sent on owes no heartbeat, so its silence means nothing.
+    pub(super) fn run_liveness<S: Sink>(&mut self, scope: &mut Scope<'_, S>) -> Option<Probe> {
+        let binding = self.current.as_mut().filter(|binding| binding.open)?;
+        if binding.liveness.poll_timeout(&binding.stats).0 > scope.now {
+            return None;
+        }
+        let action = binding.liveness.handle_timeout(&mut binding.stats, scope.now);
+        if let Some(finding) = action.finding {
+            self.report_finding(finding, scope);
+        }
+        if let Some(beat) = action.heartbeat {
+            self.send_beat(beat, scope);
+        }
+        action.probe
+    }
+
+    pub(super) fn report_finding<S: Sink>(&mut self, finding: Finding, scope: &mut Scope<'_, S>) {
+        let Some(epoch) = self.current.as_ref().map(|binding| binding.epoch) else {
+            return;
+        };
+        match finding {
+            Finding::LateBegan(_) => self.sample(scope),
+            Finding::LateEnded => {
+                self.sample(scope);
+                // What the silence swallowed goes out again, and then what waited for its end.
+                let _ = self.retention.begin_resend(None);
+                self.pump(scope);
+            }
+            Finding::Dead(death) => scope.out.facts.push_back(Fact::BindingSilent {
+                epoch,
+                direction: death.direction.as_str(),
+                silent_us: micros(death.silent),
+                misses: death.misses,
+                unanswered: death.unanswered,
+                standby_answered: death.standby_answered,
+            }),
+            Finding::PeerSilent { silent } => {
+                let (number, silent_us) = (self.number, micros(silent));
+                scope.out.facts.push_back(Fact::PeerSilent { number, epoch, silent_us });
+            }
+        }
+    }
+
+    /// Reports the path's figures when one crosses a bound, and while any is outside.
+    pub(super) fn sample<S: Sink>(&mut self, scope: &mut Scope<'_, S>) {
+        let Some(binding) = self.current.as_ref().filter(|binding| binding.open) else {
+            return;
+        };
+        let late = binding.liveness.overdue(&binding.stats, scope.now);
+        let late = late.map_or(Duration::ZERO, |(_, by)| by.max(Duration::from_micros(1)));
+        let figures = binding.stats.figures();
+        if self.watch.is_due(&figures, late, &self.limits, scope.now) {
+            scope.out.facts.push_back(Fact::PathSampled {
+                number: self.number,
+                epoch: binding.epoch,
+                figures,
+                late_us: micros(late),
+            });
+        }
+    }
+}
+
+pub(super) fn encoded(report: &PathReport) -> Vec<u8> {
+    let mut body = Vec::with_capacity(192);
+    report.encode(&mut body);
+    body
+}
