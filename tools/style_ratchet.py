@@ -156,9 +156,9 @@ def mocks(source: Source) -> Iterator[Fault]:
     if not source.is_test or source.is_rust:
         return
     for node in ast.walk(ast.parse(source.text)):
-        names = _names(node)
-        if not names.isdisjoint(MOCKS):
-            yield Fault(where=f"{source.path}:{node.lineno}", what=", ".join(sorted(names)))  # type: ignore[attr-defined]
+        if isinstance(node, ast.Import | ast.ImportFrom | ast.arg):
+            for name in _names(node) & MOCKS:
+                yield Fault(where=f"{source.path}:{node.lineno}", what=name)
 
 
 def impure(source: Source) -> Iterator[Fault]:
@@ -175,7 +175,7 @@ HISTORY: Final = re.compile(
     re.IGNORECASE,
 )
 THREAD_SLEEP: Final = re.compile(r"\bthread::sleep\(")
-MOCKS: Final = frozenset({"unittest.mock", "mock", "mocker"})
+MOCKS: Final = {"unittest.mock", "mock", "mocker"}
 IMPURE: Final = re.compile(
     r"\bstd::(?!error::Error\b)|\bSystemTime\b|\bInstant::now\b|\bSystemRandom\b|\bOsRng\b|"
     r"\bgetrandom\b|\bthread_rng\b|\bHash(Map|Set)\b"
@@ -263,17 +263,14 @@ def _sleeps(call: ast.Call) -> bool:
     return name == "sleep" and [ast.unparse(each) for each in call.args] != ["0"]
 
 
-def _names(node: ast.AST) -> set[str]:
+def _names(node: ast.Import | ast.ImportFrom | ast.arg) -> set[str]:
     """Return what a node imports, or what an argument asks for by its name."""
-    match node:
-        case ast.Import():
-            return {each.name for each in node.names}
-        case ast.ImportFrom():
-            return {f"{node.module}.{each.name}" for each in node.names} | {str(node.module)}
-        case ast.arg():
-            return {node.arg}
-        case _:
-            return set()
+    if isinstance(node, ast.arg):
+        return {node.arg}
+    names = {each.name for each in node.names}
+    if isinstance(node, ast.ImportFrom):
+        return {f"{node.module}.{name}" for name in names} | {str(node.module)}
+    return names
 
 
 def _lines(source: Source) -> int:

@@ -125,7 +125,7 @@ def edges() -> list[str]:
     return [f"{before} --> {after}: {', '.join(on)}" for (before, after), on in inputs.items()]
 
 
-STATE_OF: Final = {shape: State(shape.value.partition(" ")[0]) for shape in Shape}
+STATE_OF: Final = {shape: State[shape.value.partition(" ")[0]] for shape in Shape}
 
 
 def rows_as_json() -> str:
