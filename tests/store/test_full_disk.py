@@ -1,7 +1,6 @@
 """A disk that is full, for real: a small file system in memory, mounted for the test."""
 
 import asyncio
-import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,10 +12,7 @@ from jumping_vpn.store.sqlite import SqliteStore
 from store.conformance import created
 from support.saves import birth, jump, observation
 
-pytestmark = [
-    pytest.mark.root,
-    pytest.mark.skipif(os.geteuid() != 0, reason="mounting a file system needs root"),
-]
+pytestmark = pytest.mark.root
 
 
 @pytest.fixture
