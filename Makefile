@@ -10,10 +10,11 @@ PYTHON := $(VENV)/bin/python
 STAMPS := $(VENV)/stamps
 # The interpreter that the environment is made with: `make setup BASE_PYTHON=python3.12`.
 BASE_PYTHON ?= $(shell command -v python3.11 || command -v python3)
+MINUTES ?= 30
 # What the built extension depends on; cargo finds out what of it is stale.
 NATIVE := pyproject.toml Cargo.toml Cargo.lock $(shell find crates -name '*.rs' -o -name Cargo.toml)
 
-.PHONY: help setup build check test demo doctor bless docs bench clean system root
+.PHONY: help setup build check test demo soak doctor bless docs bench clean system root
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +31,9 @@ test: setup ## Everything that must pass before a change lands. As root: also th
 
 demo: root setup ## Watch a download survive every fault. Needs root, for network namespaces.
 	@$(PYTHON) -m jumping_vpn.lab.demo
+
+soak: root setup ## Run the echo stream on lossy paths, where nothing should happen: make soak MINUTES=30.
+	@$(PYTHON) -m jumping_vpn.lab.endure --minutes $(MINUTES) --output build/soak.json
 
 doctor: ## Say what this machine lacks, and how to get it.
 	@if [ -x $(VENV)/bin/jvpn ]; then $(VENV)/bin/jvpn doctor; \
@@ -52,7 +56,7 @@ clean: ## Remove everything that can be made again.
 	find python -name '*.so' -delete
 
 root:
-	@[ "$$(id -u)" = 0 ] || { echo "this makes network namespaces, which needs root: sudo make demo"; exit 5; }
+	@[ "$$(id -u)" = 0 ] || { echo "this makes network namespaces, which needs root: sudo make $(MAKECMDGOALS)"; exit 5; }
 
 system:
 	@tools/system_packages.sh

@@ -15,16 +15,17 @@ from pathlib import Path
 from typing import Any, Final
 
 from jumping_vpn.lab import topology
-from jumping_vpn.lab.faults import FAULTS, Fault, Stage
+from jumping_vpn.lab.faults import FAULTS, Fault
 from jumping_vpn.lab.namespaces import LabRefused, laboratory
 from jumping_vpn.lab.probe import NS_PER_MS, Download, EchoStream, EchoWindow
-from jumping_vpn.lab.product import EventTail, LabClient, LabGateway, jvpn
+from jumping_vpn.lab.product import EventTail
 from jumping_vpn.lab.screen import Screen
+from jumping_vpn.lab.stage import ATTACH_SECONDS_MAX, Stage, open_stage
+from jumping_vpn.observe.audit import verify
 
 RATE: Final = 2_500_000
 SECONDS: Final = 48
 BEFORE_NS: Final = 200 * NS_PER_MS
-ATTACH_SECONDS_MAX: Final = 20.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,25 +156,15 @@ def run(output: Path) -> int:
     """Build the lab, run every fault, write the report; return the exit code."""
     work = output / "run"
     shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True, mode=0o700)
     screen = Screen(sys.stdout)
     with laboratory("jvd") as lab:
         screen.say("building the lab: client with two paths, two NAT routers, gateway, LAN")
-        built = topology.build(lab)
-        gateway = LabGateway.make(
-            built.gateway,
-            work / "gateway",
-            endpoints=[f"{topology.GATEWAY_V4}:{topology.GATEWAY_PORT}"],
-            routes=[topology.LAN_NETWORK],
-        )
-        file = gateway.add_client("laptop", work / "laptop.toml")
-        gateway.start()
-        client = LabClient.make(built.client, file, work / "client")
-        client.start()
+        stage = open_stage(lab, work)
+        client, gateway, built = stage.client, stage.gateway, stage.topology
         first = client.wait_attached(answering=2, seconds_max=ATTACH_SECONDS_MAX)
         screen.say(f"session {first.session_id} attached over {first.transport}")
         demo = Demo(
-            stage=Stage(built, gateway, client),
+            stage=stage,
             echo=EchoStream.start(built.client, built.server, topology.LAN_SERVER),
             download=Download.start(
                 built.client, built.server, topology.LAN_SERVER, size=RATE * SECONDS, rate=RATE
@@ -202,11 +193,7 @@ def _finish_download(demo: Demo) -> None:
 def _report(
     demo: Demo, rows: list[FaultRow], first: str | None, last: str | None
 ) -> dict[str, Any]:
-    audit = json.loads(
-        jvpn(
-            demo.stage.topology.gateway, "audit", "verify", str(demo.stage.gateway.events), "--json"
-        )
-    )
+    audit = verify(demo.stage.gateway.events)
     return {
         "session_id": last,
         "same_session": first is not None and first == last,
@@ -214,7 +201,7 @@ def _report(
             "connections": demo.download.connections(),
             "sha256_ok": demo.download.is_correct(),
         },
-        "audit": {"violations": audit["violations"], "events": audit["events"]},
+        "audit": {"violations": audit.violations, "events": audit.events},
         "faults": [row.report() for row in rows],
     }
 

@@ -5,32 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from jumping_vpn.lab.product import LabClient, LabGateway
-from jumping_vpn.lab.topology import LabPath, Topology
-
-NS_PER_S: Final = 1_000_000_000
-
-
-@dataclass(slots=True)
-class Stage:
-    """Everything a fault can touch."""
-
-    topology: Topology
-    gateway: LabGateway
-    client: LabClient
-
-    def active(self) -> LabPath:
-        """Return the path that carries the session now."""
-        status = self.client.status()
-        if status is None or status.transport is None:
-            return self.topology.paths[0]
-        interface = status.transport.split("/")[1]
-        return self.topology.path(interface)
-
-    def other(self) -> LabPath:
-        """Return the path that does not carry it."""
-        active = self.active()
-        return next(path for path in self.topology.paths if path is not active)
+from jumping_vpn.lab.stage import Stage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,15 +1,19 @@
 """The lab's link element as a process of its own: `python -m jumping_vpn.lab.link LEFT RIGHT`.
 
-It joins two interfaces of its namespace and obeys JSON lines on standard input until that ends.
+It joins two interfaces of its namespace and obeys JSON lines on standard input until that ends;
+then it prints what it counted.
 """
 
 import json
 import subprocess
 import sys
 from dataclasses import asdict, dataclass, replace
+from typing import Final
 
 from jumping_vpn._native import LinkElement
 from jumping_vpn.lab.namespaces import Namespace
+
+CLOSE_SECONDS_MAX: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +34,9 @@ class Link:
     def __init__(self, namespace: Namespace, left: str, right: str, settings: LinkSettings) -> None:
         self.settings = settings
         self._process = namespace.start(
-            (sys.executable, "-m", "jumping_vpn.lab.link", left, right), stdin=subprocess.PIPE
+            (sys.executable, "-m", "jumping_vpn.lab.link", left, right),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
         )
         self._apply(settings)
 
@@ -42,6 +48,12 @@ class Link:
         """Change delay, jitter and loss."""
         self._apply(replace(self.settings, delay_us=delay_us, jitter_us=jitter_us, loss=loss))
 
+    def close(self) -> dict[str, int]:
+        """End the link; return how many frames it forwarded, lost, blocked and refused."""
+        told, _ = self._process.communicate(timeout=CLOSE_SECONDS_MAX)
+        counted: dict[str, int] = json.loads(told)
+        return counted
+
     def _apply(self, settings: LinkSettings) -> None:
         self.settings = settings
         control = self._process.stdin
@@ -52,7 +64,9 @@ class Link:
 
 def main(left: str, right: str) -> None:
     """Forward until standard input ends."""
-    LinkElement(left, right).run(sys.stdin.fileno())
+    link = LinkElement(left, right)
+    link.run(sys.stdin.fileno())
+    sys.stdout.write(json.dumps(link.counters()) + "\n")
 
 
 if __name__ == "__main__":

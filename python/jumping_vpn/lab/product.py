@@ -23,6 +23,14 @@ def jvpn(namespace: Namespace, *arguments: str) -> str:
     return namespace.run(*JVPN, *arguments)
 
 
+def rss_kib(process: subprocess.Popen[str] | None) -> int:
+    """Return the resident memory of a running process, 0 of none."""
+    if process is None or process.poll() is not None:
+        return 0
+    status = Path(f"/proc/{process.pid}/status").read_text(encoding="ascii")
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:"))
+
+
 @dataclass(slots=True)
 class LabGateway:
     """A gateway in its directory; it can be killed and started again."""
