@@ -125,7 +125,7 @@ CHECK: Final = (
     Check(
         name="rust format",
         lane=Lane.RUST,
-        command=("cargo", "fmt", "--all", "--check"),
+        command=("cargo", "fmt", "--all", "--check", "--", "--color", "never"),
         why="One layout, so that a change shows what it changes.",
         mend="cargo fmt --all",
     ),

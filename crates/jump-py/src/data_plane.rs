@@ -250,9 +250,7 @@ impl DataPlane {
     }
 
     fn repeat_answer(&self, py: Python<'_>, token: u64) -> Result<bool, Failure> {
-        self.order_gateway(py, |gateway, now, outbox| {
-            Ok(gateway.repeat_answer(token, now, outbox))
-        })
+        self.order_gateway(py, |gateway, now, outbox| Ok(gateway.repeat_answer(token, now, outbox)))
     }
 
     fn forget(&self, py: Python<'_>, token: u64) -> Result<(), Failure> {
