@@ -1,13 +1,19 @@
 """Events about the node: bounded, whatever strangers send."""
 
+import asyncio
 from collections.abc import Sequence
+from pathlib import Path
 
 from jumping_vpn.core.event_data import RateData, SecurityData
 from jumping_vpn.core.events import Event, EventType, Origin
 from jumping_vpn.core.facts import FactsDropped, FenceClosed, ForgeriesCounted
 from jumping_vpn.core.ids import Millis
+from jumping_vpn.observe.buffer import EventBuffer
+from jumping_vpn.observe.chain import START
 from jumping_vpn.service.clock import Clock
+from jumping_vpn.service.export import exporting
 from jumping_vpn.service.log import SUMMARIES_MAX, SUMMARY_WINDOW, NodeLog
+from support.gateways import until
 
 
 def test_a_flood_of_forgeries_costs_a_few_events_and_loses_no_count() -> None:
@@ -84,3 +90,23 @@ def forged(prefix: str) -> ForgeriesCounted:
 def count_of(event: Event) -> int:
     assert isinstance(event.data, SecurityData)
     return event.data.count
+
+
+def test_news_at_the_moment_of_the_stop_does_not_keep_the_export_alive(tmp_path: Path) -> None:
+    async def run() -> bool:
+        clock = Clock()
+        buffer = EventBuffer(START)
+        log = NodeLog(buffer, Origin(node_id="1", reveal_addresses=False), clock, incarnation=1)
+        async with exporting(buffer, tmp_path / "events.jsonl", log) as exporter:
+            log.started(sessions=0)
+            await until(lambda: exporter.status.exported == 1)
+            for _ in range(10):
+                await asyncio.sleep(0)
+            log.stopped(sessions=0)
+        return exporter.status.exported == 2
+
+    async def within() -> bool:
+        async with asyncio.timeout(10):
+            return await run()
+
+    assert asyncio.run(within())

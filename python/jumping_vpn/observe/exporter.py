@@ -155,7 +155,9 @@ class Exporter:
                 await self._save_cursor(head)
             return
         try:
-            await asyncio.wait_for(self._outbox.wait_beyond(head.seq), self._idle_s)
+            # Not wait_for: where news and a cancellation come together, it forgets the latter.
+            async with asyncio.timeout(self._idle_s):
+                await self._outbox.wait_beyond(head.seq)
         except TimeoutError:
             await self._save_cursor(head)
             await self._outbox.wait_beyond(head.seq)
