@@ -67,9 +67,9 @@ impl PathStats {
             rtt: RoundTrip::default(),
             base_rtt: Lowest::default(),
             base_jitter: Lowest::default(),
-            loss_in: LossMeter::new(loss_window, now),
-            loss_out: LossMeter::new(loss_window, now),
-            loss_probes: LossMeter::new(loss_window, now),
+            loss_in: LossMeter::new(loss_window, COUNTED_MIN, now),
+            loss_out: LossMeter::new(loss_window, COUNTED_MIN, now),
+            loss_probes: LossMeter::new(loss_window, PROBES_MIN, now),
             probes_sent: 0,
             probes_answered: 0,
             heartbeats: VecDeque::new(),
@@ -277,8 +277,12 @@ struct HeardHeartbeat {
 /// One as a share in parts per million.
 pub(crate) const MILLION: u32 = 1_000_000;
 
+/// Packets that a binding's loss is told from: fewer let three unlucky ones look like a bad path.
+const COUNTED_MIN: u32 = 100;
 const HEARTBEATS_MAX: usize = 128;
 const JITTER_MIN_US: u32 = 1_000;
+/// Probes that a standby's loss is told from; they are sent too seldom to wait for more.
+const PROBES_MIN: u32 = 20;
 const RETRY_MIN_US: u64 = 2_000;
 const RTT_MAX_US: u32 = 60_000_000;
 const SETTLED: u32 = 16;

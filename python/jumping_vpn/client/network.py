@@ -80,6 +80,7 @@ def set_up(tunnel: Tunnel, journal_path: Path) -> None:
     # Answers may arrive on the tunnel whatever the reverse path says.
     kernel.write_sysctl(f"net/ipv4/conf/{tunnel.interface}/rp_filter", "2")
     kernel.allow_ipv6(tunnel.interface)
+    kernel.ask_no_routers(tunnel.interface)
     found = journal.load(journal_path, Changes) or Changes(interface=tunnel.interface, parts=())
     note = partial(_save, journal_path, tunnel.interface)
     present = _present(found, tunnel.interface)

@@ -96,6 +96,13 @@ def allow_ipv6(interface: str) -> None:
         write_sysctl(name, "0")
 
 
+def ask_no_routers(interface: str) -> None:
+    """Keep the kernel from looking for routers behind our own interface: there are none."""
+    name = f"net/ipv6/conf/{interface}/router_solicitations"
+    if read_sysctl(name) not in {None, "0"}:
+        write_sysctl(name, "0")
+
+
 def has_ipv6() -> bool:
     """Say whether this kernel was started with IPv6."""
     return (SYSCTLS / "net/ipv6").is_dir()

@@ -13,6 +13,7 @@ use crate::time::Instant;
 #[derive(Debug)]
 pub(super) struct LossMeter {
     window: Duration,
+    enough: u32,
     points: VecDeque<Point>,
     latest: Point,
     sent_long: u64,
@@ -21,9 +22,11 @@ pub(super) struct LossMeter {
 }
 
 impl LossMeter {
-    pub(super) fn new(window: Duration, now: Instant) -> Self {
+    /// Creates a meter that tells the loss over `window`, and from at least `enough` packets.
+    pub(super) fn new(window: Duration, enough: u32, now: Instant) -> Self {
         Self {
             window,
+            enough,
             points: VecDeque::new(),
             latest: Point { at: now, sent: 0, received: 0 },
             sent_long: 100,
@@ -68,7 +71,7 @@ impl LossMeter {
             return 0;
         };
         let (sent, received) = self.latest.after(*first);
-        if sent < PACKETS_MIN {
+        if sent < self.enough {
             return 0;
         }
         share(u64::from(sent.saturating_sub(received)), u64::from(sent))
@@ -84,7 +87,7 @@ impl LossMeter {
     fn forget(&mut self) {
         while let Some(second) = self.points.get(1) {
             let reaches = self.latest.at.since(second.at) >= self.window;
-            let suffices = self.latest.after(*second).0 >= PACKETS_MIN;
+            let suffices = self.latest.after(*second).0 >= self.enough;
             if !(reaches && suffices) && self.points.len() <= POINTS_MAX {
                 return;
             }
@@ -115,6 +118,5 @@ fn share(part: u64, whole: u64) -> u32 {
 }
 
 const HALF_LIFE: Duration = Duration::from_mins(1);
-const PACKETS_MIN: u32 = 20;
 const POINTS_MAX: usize = 24;
 const SLICES: u32 = 8;

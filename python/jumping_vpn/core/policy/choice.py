@@ -18,7 +18,7 @@ from jumping_vpn.core.session.model import Transport
 from jumping_vpn.core.session.reasons import Reason
 
 COMPETITORS: Final = 2
-LOSS_NOISE: Final = 0.01
+LOSS_NOISE: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
