@@ -196,10 +196,12 @@ def _families() -> tuple[int, ...]:
 
 
 def _apply(wanted: Part, present: Part, tunnel: Tunnel) -> None:
-    link = f"link set dev {tunnel.interface} mtu {tunnel.mtu} addrgenmode none up"
+    # In one request the kernel brings the link up first, and it has made its address by then.
+    silent = f"link set dev {tunnel.interface} addrgenmode none"
+    link = f"link set dev {tunnel.interface} mtu {tunnel.mtu} up"
     family = wanted.family
     try:
-        kernel.run((kernel.ip_batch((link, *_additions(wanted, present)), family=family),))
+        kernel.run((kernel.ip_batch((silent, link, *_additions(wanted, present)), family=family),))
     except kernel.KernelRefused as refusal:
         if "File exists" in str(refusal):
             raise NetworkTaken(

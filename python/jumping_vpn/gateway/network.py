@@ -121,7 +121,9 @@ def _supported(subnets: Iterable[Subnet]) -> tuple[Subnet, ...]:
 def _address_lines(subnets: Iterable[Subnet], interface: str, mtu: int) -> list[str]:
     addresses = gateway_addresses(tuple(subnets))
     return [
-        f"link set dev {interface} mtu {mtu} addrgenmode none up",
+        # In one request the kernel brings the link up first, and has made its address by then.
+        f"link set dev {interface} addrgenmode none",
+        f"link set dev {interface} mtu {mtu} up",
         *(
             f"address replace {address} dev {interface}{' nodad' * (':' in address)}"
             for address in addresses
