@@ -319,10 +319,9 @@ impl Tunnel {
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let open = self.current.as_ref().filter(|binding| binding.open);
         let verdict = open.map(|binding| binding.liveness.poll_timeout(&binding.stats).0);
-        [verdict, self.pump_at, self.confirm_at, self.watch.poll_timeout()]
-            .into_iter()
-            .flatten()
-            .min()
+        // Without a binding there is nothing to sample: its timer would be due for ever.
+        let sample = open.and_then(|_| self.watch.poll_timeout());
+        [verdict, self.pump_at, self.confirm_at, sample].into_iter().flatten().min()
     }
 
     /// Changes the numbers by which the session is kept.
