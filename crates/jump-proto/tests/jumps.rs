@@ -8,6 +8,7 @@ mod world;
 use std::time::Duration;
 
 use jump_proto::fact::Fact;
+use world::storm::{Dangers, Storm};
 use world::{End, World, client, gateway};
 
 const fn ms(count: u64) -> Duration {
@@ -268,4 +269,43 @@ fn a_silence_that_ends_by_itself_loses_nothing() {
     world.run(ms(100));
 
     assert_lossless(&world, end);
+}
+
+/// Runs one storm and checks every promise; returns the trace.
+fn weather(seed: u64, dangers: Dangers) -> u64 {
+    let mut storm = Storm::new(seed, dangers);
+    storm.run(20);
+
+    assert!(storm.carries(), "seed {seed}: the session does not come back");
+    assert_eq!(storm.doubled(), [], "seed {seed}: delivered twice");
+    let (missing, counted) = (storm.missing(), storm.given_up + storm.in_doubt);
+    assert!(missing.len() as u64 <= counted, "seed {seed}: {counted} counted, missing {missing:?}");
+    storm.world.trace
+}
+
+/// Every combination of dangers gets its share of the seeds.
+fn storms(seeds: std::ops::Range<u64>) {
+    for seed in seeds {
+        let [loss, gateway_restarts, client_restarts] = [1, 2, 4].map(|bit| seed & bit != 0);
+        weather(seed, Dangers { loss, gateway_restarts, client_restarts });
+    }
+}
+
+#[test]
+fn storms_double_nothing_lose_nothing_uncounted_and_end_with_a_session() {
+    storms(0..48);
+}
+
+/// `make storms` runs this.
+#[test]
+#[ignore = "minutes of storms: `make storms`"]
+fn thousands_of_storms_end_well() {
+    storms(1_000..5_000);
+}
+
+#[test]
+fn a_storm_is_the_same_each_time() {
+    let all = Dangers { loss: true, gateway_restarts: true, client_restarts: true };
+
+    assert_eq!(weather(77, all), weather(77, all));
 }

@@ -126,19 +126,24 @@ impl Gateway {
         derived: Derived,
         entropy: &mut dyn Entropy,
     ) -> Result<DeriveReport, Discard> {
-        let number = self.requests.get(&token).ok_or(Discard::Stale)?.number;
-        let session = self.session(number).ok_or(Discard::Stale)?;
+        let Self { requests, sessions, numbers, vault, .. } = self;
+        let request = requests.get_mut(&token).ok_or(Discard::Stale)?;
+        let number = request.number;
+        let open = request.open_mut()?;
+        let session = numbers
+            .get(&number)
+            .and_then(|handle| sessions.get_mut(*handle)?.as_mut())
+            .ok_or(Discard::Stale)?;
+        if open.accepted.is_some() {
+            return Err(Discard::Stale);
+        }
+        session.note_adoption(&open.root);
         let tunnel = &session.tunnel;
         let (cipher, given_up) = (session.cipher, tunnel.retention.given_up());
         let doubtful = tunnel.retention.unreported_up_to(tunnel.doubtful_up_to(0));
         let (window_lost, counter_lost) = (tunnel.window_lost, tunnel.counter_lost);
         let Context { session_id, epoch, .. } = derived.context;
-        let sealed_root =
-            seal_root(&self.vault, &session_id, epoch, cipher, &derived.root, entropy);
-        let open = self.requests.get_mut(&token).ok_or(Discard::Stale)?.open_mut()?;
-        if open.accepted.is_some() {
-            return Err(Discard::Stale);
-        }
+        let sealed_root = seal_root(vault, &session_id, epoch, cipher, &derived.root, entropy);
         let in_doubt = if open.block.window_lost { doubtful } else { 0 };
         open.derived = Some(derived);
         Ok(DeriveReport { sealed_root, given_up, in_doubt, window_lost, counter_lost })
@@ -272,6 +277,14 @@ impl Session {
         }
     }
 
+    /// A request under the unconfirmed root says that the client uses that binding.
+    fn note_adoption(&mut self, proven_by: &Root) {
+        if let Some(unconfirmed) = self.unconfirmed.as_ref().filter(|each| each.root == *proven_by)
+        {
+            self.tunnel.peer_adopted(unconfirmed.epoch);
+        }
+    }
+
     fn remember(&mut self, answer: Answer) {
         if self.answers.len() == ANSWERS_MAX {
             self.answers.remove(0);
@@ -335,8 +348,8 @@ fn install(
     let mut binding = new_binding(derived, session.cipher, &open.block, index, route, &limits, now);
     binding.open = verified;
     // Proven under the unconfirmed root: that one is confirmed by it.
+    session.note_adoption(&open.root);
     if let Some(proven) = session.unconfirmed.take_if(|each| each.root == open.root) {
-        session.tunnel.peer_adopted(proven.epoch);
         session.confirmed = proven;
     }
     let epoch = derived.context.epoch;

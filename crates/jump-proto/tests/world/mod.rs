@@ -1,6 +1,9 @@
 //! A client and a gateway on a table: virtual time, paths that delay and drop, and a control plane that
 //! accepts what is asked of it.
 
+mod network;
+pub mod storm;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -13,6 +16,9 @@ use jump_proto::handshake::Ciphers;
 use jump_proto::keys::{ClusterSecrets, Secret32, StaticKey};
 use jump_proto::limits::Limits;
 use jump_proto::time::{Entropy, Instant};
+
+use network::Flying;
+pub use network::{Path, Weather};
 
 pub const NUMBER: u64 = 7;
 pub const CLIENT_INNER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
@@ -67,24 +73,6 @@ pub enum End {
     Gateway,
 }
 
-/// One way through the network between the two.
-pub struct Path {
-    pub delay: Duration,
-    pub up: bool,
-    pub down: bool,
-    /// The source address that the gateway sees.
-    pub seen_as: SocketAddr,
-}
-
-struct Flying {
-    at: Instant,
-    order: u64,
-    to: End,
-    path: u32,
-    bytes: Vec<u8>,
-    seen_as: SocketAddr,
-}
-
 pub struct World {
     pub now: Instant,
     pub client: Engine,
@@ -99,6 +87,10 @@ pub struct World {
     /// Whether the control planes answer by themselves.
     pub automatic: bool,
     pub captured: Vec<Vec<u8>>,
+    pub capturing: bool,
+    /// A digest of everything that went over the wire.
+    pub trace: u64,
+    chance: Chance,
     pub active: u32,
     epoch: u64,
     attempt: u64,
@@ -167,6 +159,9 @@ impl World {
             client_sealed: (0, Vec::new()),
             automatic: true,
             captured: Vec::new(),
+            capturing: true,
+            trace: 0xcbf2_9ce4_8422_2325,
+            chance: Chance(seed ^ 0x5eed),
             active: 1,
             epoch: 1,
             attempt: 0,
@@ -184,7 +179,8 @@ impl World {
     fn add_path(&mut self, id: u32, delay_ms: u64) {
         let delay = Duration::from_millis(delay_ms);
         let seen_as = source(id, 40_000);
-        self.paths.insert(id, Path { delay, up: true, down: true, seen_as });
+        let weather = Weather::default();
+        self.paths.insert(id, Path { delay, up: true, down: true, seen_as, weather });
         let now = self.now;
         self.client_mut().open_path(id, route(id), now);
     }
@@ -224,31 +220,6 @@ impl World {
         result
     }
 
-    fn carry(&mut self, from: End, out: Out) {
-        for inner in out.inner {
-            self.delivered.entry(number_in(&inner)).or_default().push((from, self.now));
-        }
-        for (route, bytes) in out.datagrams {
-            let (to, path) = match (from, route.via) {
-                (End::Client, Via::Path(path)) => (End::Gateway, Some(path)),
-                _ => (End::Client, self.path_seen_as(route.remote)),
-            };
-            self.captured.push(bytes.clone());
-            let Some(path) = path else { continue };
-            let way = &self.paths[&path];
-            let open = if to == End::Gateway { way.up } else { way.down };
-            if open {
-                let (at, seen_as) = (self.now + way.delay, way.seen_as);
-                self.order += 1;
-                self.flying.push(Flying { at, order: self.order, to, path, bytes, seen_as });
-            }
-        }
-    }
-
-    fn path_seen_as(&self, remote: SocketAddr) -> Option<u32> {
-        self.paths.iter().find(|(_, path)| path.seen_as == remote).map(|(id, _)| *id)
-    }
-
     /// Delivers `bytes` to the gateway at once, from `source`.
     pub fn inject(&mut self, source: SocketAddr, bytes: &[u8]) {
         let mut bytes = bytes.to_vec();
@@ -261,7 +232,11 @@ impl World {
     /// Lets virtual time pass.
     pub fn run(&mut self, span: Duration) {
         let end = self.now + span;
+        let (mut turns, mut turned) = (0, self.now);
         loop {
+            turns = if self.now == turned { turns + 1 } else { 0 };
+            turned = self.now;
+            assert!(turns < 1000, "time stands still: a timer is due for ever");
             let arrival = self.flying.iter().map(|each| each.at).min();
             let timeouts = [self.client.poll_timeout(), self.gateway.poll_timeout()];
             let next = timeouts.into_iter().flatten().chain(arrival).min();
@@ -273,23 +248,6 @@ impl World {
             }
         }
         self.now = end;
-    }
-
-    fn arrive(&mut self) {
-        self.flying.sort_by_key(|each| (each.at, each.order));
-        let later = self.flying.partition_point(|each| each.at <= self.now);
-        let rest = self.flying.split_off(later);
-        for mut flying in core::mem::replace(&mut self.flying, rest) {
-            let from = match flying.to {
-                End::Gateway => {
-                    Route { via: Via::Listener(0), remote: flying.seen_as, local: None }
-                }
-                End::Client => route(flying.path),
-            };
-            self.act(flying.to, |engine, now, sink| {
-                engine.handle_datagram(from, &mut flying.bytes, now, sink);
-            });
-        }
     }
 
     /// The control planes of this table: a birth is adopted, a request accepted, a response activated.

@@ -1,0 +1,108 @@
+//! The network of the table: paths that delay, drop, double and reorder.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use jump_proto::engine::{Route, Via};
+use jump_proto::time::Instant;
+
+use super::{Chance, End, Out, World, number_in, route};
+
+/// One way through the network between the two.
+pub struct Path {
+    pub delay: Duration,
+    pub up: bool,
+    pub down: bool,
+    /// The source address that the gateway sees.
+    pub seen_as: SocketAddr,
+    pub weather: Weather,
+}
+
+/// What a path does to packets by chance.
+#[derive(Clone, Copy, Default)]
+pub struct Weather {
+    /// Lost, and doubled, of a thousand.
+    pub lost: u64,
+    pub doubled: u64,
+    /// Added to the delay, at the most: more than the pause between packets reorders them.
+    pub jitter_us: u64,
+}
+
+impl Weather {
+    /// How late each copy of a packet arrives.
+    fn copies(self, chance: &mut Chance) -> Vec<Duration> {
+        let count = match chance.next() % 1000 {
+            roll if roll < self.lost => 0,
+            roll if roll < self.lost + self.doubled => 2,
+            _ => 1,
+        };
+        let late = |_| Duration::from_micros(chance.next() % (self.jitter_us + 1));
+        (0..count).map(late).collect()
+    }
+}
+
+pub(super) struct Flying {
+    pub(super) at: Instant,
+    order: u64,
+    to: End,
+    path: u32,
+    bytes: Vec<u8>,
+    seen_as: SocketAddr,
+}
+
+impl World {
+    pub(super) fn carry(&mut self, from: End, out: Out) {
+        for inner in out.inner {
+            self.delivered.entry(number_in(&inner)).or_default().push((from, self.now));
+        }
+        for (route, bytes) in out.datagrams {
+            let (to, path) = match (from, route.via) {
+                (End::Client, Via::Path(path)) => (End::Gateway, Some(path)),
+                _ => (End::Client, self.path_seen_as(route.remote)),
+            };
+            self.note(&bytes);
+            if self.capturing {
+                self.captured.push(bytes.clone());
+            }
+            let Some(path) = path else { continue };
+            let way = &self.paths[&path];
+            let open = if to == End::Gateway { way.up } else { way.down };
+            if open {
+                let (soonest, seen_as) = (self.now + way.delay, way.seen_as);
+                for late in way.weather.copies(&mut self.chance) {
+                    let (at, bytes) = (soonest + late, bytes.clone());
+                    self.order += 1;
+                    self.flying.push(Flying { at, order: self.order, to, path, bytes, seen_as });
+                }
+            }
+        }
+    }
+
+    fn path_seen_as(&self, remote: SocketAddr) -> Option<u32> {
+        self.paths.iter().find(|(_, path)| path.seen_as == remote).map(|(id, _)| *id)
+    }
+
+    pub(super) fn arrive(&mut self) {
+        self.flying.sort_by_key(|each| (each.at, each.order));
+        let later = self.flying.partition_point(|each| each.at <= self.now);
+        let rest = self.flying.split_off(later);
+        for mut flying in core::mem::replace(&mut self.flying, rest) {
+            let from = match flying.to {
+                End::Gateway => {
+                    Route { via: Via::Listener(0), remote: flying.seen_as, local: None }
+                }
+                End::Client => route(flying.path),
+            };
+            self.act(flying.to, |engine, now, sink| {
+                engine.handle_datagram(from, &mut flying.bytes, now, sink);
+            });
+        }
+    }
+
+    /// Mixes what went over the wire, and when, into the trace.
+    pub(super) fn note(&mut self, bytes: &[u8]) {
+        for byte in self.now.0.to_be_bytes().iter().chain(bytes) {
+            self.trace = (self.trace ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+}
