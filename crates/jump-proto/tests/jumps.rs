@@ -215,6 +215,60 @@ fn random_and_damaged_packets_reach_no_one() {
 }
 
 #[test]
+fn what_another_session_said_whole_or_damaged_disturbs_no_one() {
+    let mut other = World::attached(110);
+    let middle = other.chatter(0, ms(100));
+    other.request(2, true);
+    other.chatter(middle, ms(100));
+    let mut world = World::attached(111);
+    world.chatter(0, ms(100));
+    let before = world.facts.len();
+    let mut chance = world::Chance(112);
+
+    for bytes in &other.captured {
+        let mut damaged = bytes.clone();
+        let at = chance.next() as usize % damaged.len();
+        damaged[at] ^= 1 << (chance.next() % 8);
+        for stranger in [bytes.as_slice(), &damaged, &bytes[..at]] {
+            world.inject("192.0.2.66:6666".parse().unwrap(), stranger);
+        }
+    }
+    world.run(ms(1200));
+
+    let told = world.facts[before..]
+        .iter()
+        .filter(|(_, fact)| !matches!(fact, Fact::PathSampled { .. } | Fact::PathAnswered { .. }));
+    assert!(told.clone().all(|(_, fact)| matches!(fact, Fact::ForgeriesCounted { .. })));
+    assert!(told.count() <= 2, "a summary a second at the most");
+    let end = world.chatter(100_000, ms(100));
+    world.run(ms(50));
+    assert!((100_000..end).all(|number| world.delivered[&number].len() == 1));
+}
+
+#[test]
+fn a_copy_of_an_answered_request_gets_the_same_answer_and_no_decision() {
+    let mut world = World::attached(113);
+    world.paths.get_mut(&2).unwrap().down = false;
+    world.captured.clear();
+    world.request(2, false);
+    world.run(ms(10));
+    let request = world.captured.iter().find(|bytes| bytes[0] == 6).unwrap().clone();
+    let answer = world.captured.iter().find(|bytes| bytes[0] == 7).unwrap().clone();
+    let decided = |world: &World| {
+        let asked = |(_, fact): &&(End, Fact)| matches!(fact, Fact::ReattachRequested { .. });
+        world.facts.iter().filter(asked).count()
+    };
+    let before = decided(&world);
+    world.captured.clear();
+
+    world.inject("192.0.2.66:6666".parse().unwrap(), &request);
+
+    assert_eq!(decided(&world), before);
+    assert_eq!(world.captured.iter().filter(|bytes| **bytes == answer).count(), 1);
+    assert!(answer.len() <= 3 * request.len());
+}
+
+#[test]
 fn a_client_that_restarts_from_its_sealed_root_goes_on() {
     let mut world = World::attached(11);
     let start = world.chatter(0, ms(300));
@@ -293,12 +347,12 @@ fn storms(seeds: std::ops::Range<u64>) {
 
 #[test]
 fn storms_double_nothing_lose_nothing_uncounted_and_end_with_a_session() {
-    storms(0..48);
+    storms(0..24);
 }
 
-/// `make storms` runs this.
+/// `cargo test -p jump-proto --test jumps -- --ignored` runs this.
 #[test]
-#[ignore = "minutes of storms: `make storms`"]
+#[ignore = "half an hour of storms"]
 fn thousands_of_storms_end_well() {
     storms(1_000..5_000);
 }

@@ -73,17 +73,17 @@ impl Storm {
         let mut world = World::attached(seed);
         world.automatic = false;
         world.capturing = false;
+        world.facts.clear();
         let store = Store { epoch: 1, confirmed: (1, world.sealed.clone()), ..Store::default() };
         let plan =
             Plan { sealed: world.client_sealed.clone(), binding: Some(1), ..Plan::default() };
-        let seen = world.facts.len();
         Self {
             world,
             store,
             plan,
             dangers,
             chance: Chance(seed ^ 0x0057_0214),
-            seen,
+            seen: 0,
             number: 0,
             excused: BTreeSet::new(),
             in_doubt: 0,
@@ -250,7 +250,7 @@ impl Storm {
             gateway.keep(token, derived, sink.entropy())
         });
         let Ok(report) = report else { return };
-        let crash = self.dangers.gateway_restarts && self.chance.next() % 8 == 0;
+        let crash = self.dangers.gateway_restarts && self.chance.next().is_multiple_of(8);
         let when = self.chance.next() % 3;
         if crash && when == 0 {
             return self.restart_gateway();
@@ -302,7 +302,7 @@ impl Storm {
         });
         let Ok(sealed) = sealed else { return };
         self.plan.sealed = (epoch, sealed);
-        if self.dangers.client_restarts && self.chance.next() % 8 == 0 {
+        if self.dangers.client_restarts && self.chance.next().is_multiple_of(8) {
             return self.restart_client();
         }
         let carried = self.world.act(End::Client, |engine, now, sink| {
@@ -328,7 +328,7 @@ impl Storm {
             .take(count)
             .map(|(path, id)| (path, id, vec![how; 40]))
             .collect();
-        let (attempt, early) = (self.plan.attempt, self.chance.next() % 2 == 0);
+        let (attempt, early) = (self.plan.attempt, self.chance.next().is_multiple_of(2));
         self.world.act(End::Client, |engine, now, sink| {
             client(engine).request(attempt, &candidates, early, now, sink).expect("open paths");
         });
