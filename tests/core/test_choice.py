@@ -206,6 +206,13 @@ def test_a_decision_can_be_told_with_the_figures_it_was_made_from():
     assert told[0].stable_ms == NOW
 
 
+def test_a_round_trip_that_differs_by_less_than_its_jitter_earns_no_switch():
+    current = candidate(1, srtt_ms=44, jitter_us=9_000)
+    other = candidate(2, srtt_ms=33, jitter_us=11_000)
+
+    assert not beats(other, current, POLICY)
+
+
 def candidate(number: int, *, adapter: str = "udp", hops: int = 0, **figures) -> Candidate:
     srtt_ms = figures.pop("srtt_ms", 20)
     transport = Transport(

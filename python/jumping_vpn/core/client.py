@@ -290,7 +290,13 @@ class ClientCore:
 
     def _on_answered(self, turn: Turn, fact: f.PathAnswered) -> None:
         desk = self._desk
-        returned = desk.paths.measure(fact.path, srtt_us=fact.srtt_us, loss=fact.loss, now=turn.now)
+        returned = desk.paths.measure(
+            fact.path,
+            srtt_us=fact.srtt_us,
+            jitter_us=fact.jitter_us,
+            loss=fact.loss,
+            now=turn.now,
+        )
         path = desk.paths.find(fact.path)
         if returned and path is not None:
             desk.observe_candidate(turn, path.candidate, Reason.CANDIDATE_ANSWERED)
@@ -320,7 +326,13 @@ class ClientCore:
         desk.unwell = sample.late_us > 0
         if desk.active is not None:
             loss = max(sample.loss_in, sample.loss_out)
-            desk.paths.measure(desk.active, srtt_us=sample.srtt_us, loss=loss, now=turn.now)
+            desk.paths.measure(
+                desk.active,
+                srtt_us=sample.srtt_us,
+                jitter_us=sample.jitter_us,
+                loss=loss,
+                now=turn.now,
+            )
         if desk.unwell and "moved" in desk.timers:
             jumps.lose(desk, turn, Reason.NAT_REBINDING)
         else:

@@ -106,7 +106,9 @@ class Paths:
                 self._left.append(path.lookup_id)
         return closed
 
-    def measure(self, path_id: int, *, srtt_us: int, loss: float, now: Millis) -> bool:
+    def measure(
+        self, path_id: int, *, srtt_us: int, jitter_us: int, loss: float, now: Millis
+    ) -> bool:
         """Take figures over; say whether the path was silent or unknown before."""
         path = self._paths.get(path_id)
         if path is None:
@@ -117,6 +119,7 @@ class Paths:
             before,
             measured=True,
             srtt_us=srtt_us,
+            jitter_us=jitter_us,
             loss=min(loss, SILENT_LOSS),
             stable_since=now if silent else before.stable_since,
         )

@@ -36,6 +36,7 @@ class Candidate:
     stable_since: Millis
     preference: int
     cooldown_until: Millis | None = None
+    jitter_us: int = 0
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -212,6 +213,7 @@ def beats(best: Candidate, current: Candidate, policy: Policy) -> bool:
     """Say whether `best` is better than `current` by `improvement_factor`.
 
     Loss decides where it differs by the factor and by more than noise, else the round-trip time.
+    A smoothed round trip wanders by as much as its jitter, so that much is no difference.
     """
     if not best.measured:
         return False
@@ -220,7 +222,9 @@ def beats(best: Candidate, current: Candidate, policy: Policy) -> bool:
         return True
     if _clearly_less(current.loss, best.loss, factor):
         return False
-    return best.srtt_us < current.srtt_us and best.srtt_us * factor <= current.srtt_us
+    noise_us = max(best.jitter_us, current.jitter_us)
+    slowest_us = (best.srtt_us + noise_us) * factor
+    return best.srtt_us < current.srtt_us and slowest_us <= current.srtt_us
 
 
 def _clearly_less(loss: float, other: float, factor: float) -> bool:
