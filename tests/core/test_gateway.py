@@ -215,6 +215,21 @@ def test_a_restart_dates_the_loss_back_to_its_own_start():
     assert ends == started + Policy().recovery_window
 
 
+def test_a_confirmation_behind_its_time_out_leaves_the_loss_running():
+    world = attached()
+    world.drop = lambda direction, kind: (direction, kind) == ("up", "CONFIRM")
+    world.silence("wlan0")
+    world.run(790)
+    lost = world.store
+
+    world.hear(f.BindingConfirmed(number=NUMBER, epoch=2))
+
+    assert lost.session.state is State.RECOVERING
+    assert world.store.confirmed.epoch == 2
+    assert world.store.unconfirmed is None
+    assert world.store.deadlines == lost.deadlines
+
+
 def test_a_version_ahead_is_read_again_before_the_session_ends():
     world = attached()
     world.client.view.session = replace(world.client.view.session, version=9)

@@ -95,19 +95,19 @@ def note_attempt(course: Course, jump: Jump) -> None:
 
 
 def confirm(course: Course) -> None:
-    """Make the unconfirmed root the confirmed one; the old one is erased with the write."""
+    """Make the unconfirmed root the confirmed one; the old one is erased with the write.
+
+    It ends a loss only where its binding is still there: the loss of that binding goes on.
+    """
     unconfirmed = course.given.unconfirmed
     if unconfirmed is None:
         return
-    session = course.session
-    if session.binding is not None and session.binding.epoch == unconfirmed.epoch:
-        session = confirmed(session)
-    course.change(
-        session=session,
-        confirmed=unconfirmed,
-        unconfirmed=None,
-        deadlines=after_confirmation(course.deadlines),
-    )
+    course.change(confirmed=unconfirmed, unconfirmed=None)
+    binding = course.session.binding
+    if binding is not None and binding.epoch == unconfirmed.epoch:
+        course.change(
+            session=confirmed(course.session), deadlines=after_confirmation(course.deadlines)
+        )
 
 
 def report_death(course: Course, jump: Jump) -> None:
