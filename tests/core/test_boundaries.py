@@ -8,7 +8,7 @@ import jumping_vpn
 PACKAGE = Path(jumping_vpn.__file__).parent
 MAY_TOUCH_THE_EXTENSION = {"dataplane", "lab"}
 MAY_ASK_WHETHER_IT_IS_THERE = {"cli/doctor.py"}
-MAY_CHANGE_A_STATE = {"machine.py", "view.py"}
+MAY_CHANGE_A_STATE = {"machine.py", "chronicle.py"}
 IMPURE_FUNCTIONS = {"input", "open", "print"}
 IMPURE_METHODS = {"now", "today", "utcnow", "uuid1", "uuid4", "uuid6", "uuid7"}
 

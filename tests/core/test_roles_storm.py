@@ -6,11 +6,9 @@ import pytest
 
 from jumping_vpn.core import facts as f
 from jumping_vpn.core.commands import OperatorJump
-from jumping_vpn.core.events import MOVE_TYPES, decode_event, encode_event
 from jumping_vpn.core.policy.limits import Policy
-from jumping_vpn.core.replay import replay
 from jumping_vpn.core.session.model import State
-from support.roles import NUMBER, World
+from support.roles import NUMBER, World, faults
 
 STEPS = 40
 STEP_MS = 300
@@ -93,11 +91,5 @@ def calm(world: World) -> None:
 
 
 def broken(world: World) -> list[object]:
-    """Return what replaying the log through the table and the invariants finds wrong."""
-    session, found = None, []
-    for event in world.events:
-        if event.event_type in MOVE_TYPES:
-            replayed = replay(session, decode_event(encode_event(event)))
-            session = replayed.session
-            found += [(event.state_version, each) for each in replayed.broken]
-    return found
+    """Return what replaying both logs through the table and the invariants finds wrong."""
+    return [*faults(world.events), *faults(world.client_events)]

@@ -290,6 +290,7 @@ class World:
             ClientSettings(
                 name="laptop",
                 version="test",
+                public_key=bytes(32),
                 origin=Origin(node_id="laptop", reveal_addresses=True),
                 requested=Policy(),
                 handshake_timeout=Millis(timeout_ms),

@@ -223,6 +223,7 @@ async def running(directory: Path) -> AsyncIterator[Bench]:
         ClientSettings(
             name="laptop",
             version="test",
+            public_key=bytes(32),
             origin=Origin(node_id="laptop", reveal_addresses=True),
             requested=Policy(),
             handshake_timeout=Millis(60_000),

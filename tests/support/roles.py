@@ -17,12 +17,13 @@ from jumping_vpn.core.client import Activated, ClientCore, ClientSettings
 from jumping_vpn.core.client_state import ClientState
 from jumping_vpn.core.commands import CandidateAppeared, CandidateGone
 from jumping_vpn.core.desk import GatewaySettings
-from jumping_vpn.core.events import Event, Origin
+from jumping_vpn.core.events import Event, Origin, decode_event, encode_event
 from jumping_vpn.core.gateway import GatewayCore
 from jumping_vpn.core.ids import Millis, NodeId, SessionNumber
 from jumping_vpn.core.policy.limits import Policy
 from jumping_vpn.core.ready import Derived, Ready, SaveFailure, encoded
 from jumping_vpn.core.record import Record
+from jumping_vpn.core.replay import replay
 from jumping_vpn.core.session.reasons import Reason
 
 WALL = 1_800_000_000_000
@@ -121,6 +122,7 @@ class World:
         settings = ClientSettings(
             name="laptop",
             version="test",
+            public_key=bytes(32),
             origin=Origin(node_id="laptop", reveal_addresses=True),
             requested=Policy(),
             handshake_timeout=Millis(10_000),
@@ -347,6 +349,8 @@ class World:
         held.confirmed, held.previous = True, None
         held.roots = [(epoch, root)]
         self.hear(f.BindingConfirmed(number=NUMBER, epoch=epoch))
+        acknowledged = f.BindingConfirmed(number=0, epoch=epoch)
+        self.down(held.path, "CONFIRMED", lambda: self.tell(acknowledged))
 
     def _gateway_opens(
         self, attempt: int, interface: str, name: bytes, message: bytes, root: bytes
@@ -546,6 +550,17 @@ def told(event: Event, now: int) -> str:
         f"t={now} v{event.state_version} {data.state_before} -> {data.state_after}"
         f" {interface} {event.reason_code}"
     )
+
+
+def faults(events: list[Event]) -> list[tuple[int | None, str]]:
+    """Return what replaying a log through the table and the invariants finds wrong."""
+    session, found = None, []
+    for event in events:
+        if event.session_id is not None:
+            replayed = replay(session, decode_event(encode_event(event)))
+            session = replayed.session
+            found += [(event.state_version, each) for each in replayed.broken]
+    return found
 
 
 def observed(events: list[Event], event_type: str) -> Iterator[Event]:

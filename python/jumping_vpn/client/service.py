@@ -57,19 +57,21 @@ async def run(file: Path, state_dir: Path | None, reporter: Reporter) -> Finish 
     check_private_directory(paths.directory)
     plane = ClientPlane.create(keys, gateway_public=config.gateway.public_key.decoded)
     with closing(plane), first_error(), stopping_on_signals(stop), locked(paths.lock):
-        return await serve(plane, config, paths, reporter, stop)
+        return await serve(plane, config, paths, reporter, stop, public_key=keys.public())
 
 
-async def serve(
+async def serve(  # noqa: PLR0913  what a client is made of
     plane: ClientPlane,
     config: ClientConfig,
     paths: ClientPaths,
     reporter: Reporter,
     stop: StopWish,
+    *,
+    public_key: bytes,
 ) -> Finish | None:
     """Serve until the session ends, or `stop` is wished; the caller holds the directory's lock."""
     state = load(paths.state)
-    settings = _settings(config)
+    settings = _settings(config, public_key)
     clock = Clock()
     events = EventBuffer(await asyncio.to_thread(continue_log, paths.events))
     log = NodeLog(events, settings.origin, clock, incarnation=0)
@@ -143,10 +145,11 @@ def _selection(config: ClientConfig) -> Selection:
     )
 
 
-def _settings(config: ClientConfig) -> ClientSettings:
+def _settings(config: ClientConfig, public_key: bytes) -> ClientSettings:
     return ClientSettings(
         name=config.name,
         version=__version__,
+        public_key=public_key,
         origin=Origin(node_id=config.name, reveal_addresses=config.reveal_addresses),
         requested=Policy.from_mapping(config.policy),
         handshake_timeout=HANDSHAKE_TIMEOUT,

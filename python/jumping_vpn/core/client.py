@@ -18,6 +18,7 @@ from jumping_vpn.core.commands import (
     Stop,
 )
 from jumping_vpn.core.courtship import Courtship
+from jumping_vpn.core.events import EventType
 from jumping_vpn.core.facts import Fact
 from jumping_vpn.core.ids import BindingEpoch, Millis
 from jumping_vpn.core.policy.choice import Candidate
@@ -94,16 +95,18 @@ class ClientCore:
         """Continue the session of the state file, or wait for a candidate to shake hands on."""
         desk, turn = self._desk, self._desk.turn(now, wall_ms, entropy)
         if state is None:
+            desk.observe_process(turn, EventType.NODE_STARTED, Reason.NODE_START)
             self._courtship.begin(turn)
             return desk.end(turn)
         desk.view, desk.counters = restored(state, now=now)
         desk.paths.last_id = state.transports_reserved
         desk.paths.add_ids(state.lookup_ids)
+        desk.observe_process(turn, EventType.NODE_STARTED, Reason.NODE_START)
         session = desk.view.session
         turn.bind.append(
             Restore(
                 session_id=session.session_id,
-                epoch=session.epoch,
+                epoch=desk.view.epoch,
                 owner=session.owner,
                 sealed=state.root,
                 policy=desk.view.policy,
@@ -180,7 +183,8 @@ class ClientCore:
             case "withdraw":
                 turn.bind.append(Withdraw())
             case "loss":
-                desk.finish(turn, Outcome.TERMINATED, Reason.TTL_TRANSPORT_LOSS_EXPIRED.value)
+                over = Reason.TTL_TRANSPORT_LOSS_EXPIRED
+                desk.finish(turn, Outcome.TERMINATED, over.value, reason=over)
             case "choose":
                 jumps.consider_better(desk, turn)
             case "rekey":
@@ -251,11 +255,14 @@ class ClientCore:
                 self._go_down(turn)
             case Stop():
                 turn.keep_now = self._desk.view is not None
+                self._desk.observe_process(turn, EventType.NODE_STOPPED, Reason.NODE_STOP)
             case f.BindingConfirmed() if self._is_current(given.epoch):
                 if self._desk.view is not None:
                     self._desk.view.confirm()
+                    events.observe_confirmation(self._desk, turn)
             case f.SessionGone():
-                self._desk.finish(turn, Outcome.TERMINATED, Reason.SESSION_GONE.value)
+                over = Reason.SESSION_GONE
+                self._desk.finish(turn, Outcome.TERMINATED, over.value, reason=over)
 
     def _on_path(self, turn: Turn, fact: f.PathAnswered | f.PathFellSilent | f.PathFailed) -> None:
         desk = self._desk
@@ -363,8 +370,8 @@ class ClientCore:
 
     def _go_down(self, turn: Turn) -> None:
         desk = self._desk
-        if desk.view is None or desk.view.session.binding is None:
-            desk.finish(turn, Outcome.TERMINATED, Reason.CLIENT_REQUEST.value)
+        if desk.view is None or desk.view.binding is None:
+            self._leave(turn)
             return
         desk.pursuit = None
         desk.timers.clear()
@@ -373,15 +380,19 @@ class ClientCore:
     def _say_goodbye(self, turn: Turn) -> None:
         desk = self._desk
         if self._goodbyes >= GOING_DOWN_TRIES:
-            desk.finish(turn, Outcome.TERMINATED, Reason.CLIENT_REQUEST.value)
+            self._leave(turn)
             return
         self._goodbyes += 1
         desk.timers["goodbye"] = Millis(turn.now + GOING_DOWN)
         desk.tell(turn, m.Terminate(reason=Reason.CLIENT_REQUEST.value))
 
+    def _leave(self, turn: Turn) -> None:
+        over = Reason.CLIENT_REQUEST
+        self._desk.finish(turn, Outcome.TERMINATED, over.value, reason=over)
+
     def _is_current(self, epoch: int) -> bool:
         view = self._desk.view
-        binding = None if view is None else view.session.binding
+        binding = None if view is None else view.binding
         return binding is not None and binding.epoch == epoch
 
 

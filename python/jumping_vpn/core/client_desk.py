@@ -3,12 +3,21 @@
 from dataclasses import dataclass, field
 from typing import Final
 
+from jumping_vpn.core.chronicle import Known, Learned
 from jumping_vpn.core.course import Moment
-from jumping_vpn.core.event_data import CandidateData, CandidateFigures, Data
-from jumping_vpn.core.events import Event, EventType, Origin, Stamp, make_event, policy_mark
-from jumping_vpn.core.ids import Millis, SessionId, SessionNumber
+from jumping_vpn.core.event_data import CandidateData, Data, NodeData
+from jumping_vpn.core.events import (
+    Event,
+    EventType,
+    Origin,
+    Stamp,
+    Subject,
+    make_event,
+    policy_mark,
+)
+from jumping_vpn.core.ids import BindingEpoch, Millis, NodeId, SessionId, SessionNumber
 from jumping_vpn.core.paths import CLOSE, STANDBY, Paths
-from jumping_vpn.core.policy.choice import Candidate, Considered, Contender
+from jumping_vpn.core.policy.choice import Candidate, Contender
 from jumping_vpn.core.policy.limits import Policy
 from jumping_vpn.core.pursuit import Pursuit
 from jumping_vpn.core.ready import (
@@ -25,7 +34,7 @@ from jumping_vpn.core.ready import (
 from jumping_vpn.core.redaction import Shown, show_transport
 from jumping_vpn.core.session.model import Session, State, Transport
 from jumping_vpn.core.session.reasons import Reason
-from jumping_vpn.core.view import Counters, Learned, View
+from jumping_vpn.core.view import Counters, View
 from jumping_vpn.core.wire import messages as m
 
 SELF: Final = SessionNumber(0)
@@ -38,6 +47,7 @@ class ClientSettings:
 
     name: str
     version: str
+    public_key: bytes
     origin: Origin
     requested: Policy
     handshake_timeout: Millis
@@ -61,8 +71,17 @@ class Jumped:
     """An adopted jump until its events are written: what was learned, and from where it led."""
 
     plan: Adopted
-    before: Session
+    left: Transport | None
     learned: tuple[Learned, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unconfirmed:
+    """A jump whose confirmation the gateway has not acknowledged yet."""
+
+    epoch: BindingEpoch
+    attempt: int
+    since: Millis
 
 
 @dataclass(slots=True, kw_only=True)
@@ -98,6 +117,7 @@ class ClientDesk:
         self.unwell = False
         self.ended = False
         self.jumped: Jumped | None = None
+        self.unconfirmed: Unconfirmed | None = None
         self.timers: dict[str, Millis] = {}
         self._clock_ahead: int | None = None
 
@@ -153,7 +173,7 @@ class ClientDesk:
         return m.Envelope(
             session_id=session_id,
             state_version=0 if session is None else session.version,
-            binding_epoch=0 if session is None else session.epoch,
+            binding_epoch=0 if self.view is None else self.view.epoch,
             ts_ms=self.gateway_ms(turn),
             sequence=self.counters.next_sequence() if sequence is None else sequence,
             payload=payload,
@@ -161,7 +181,7 @@ class ClientDesk:
 
     def tell(self, turn: Turn, payload: m.Payload) -> None:
         """Send a control message under the binding, if there is one."""
-        if self.view is not None and self.view.session.binding is not None:
+        if self.view is not None and self.view.binding is not None:
             envelope = self.envelope(turn, self.view.session.session_id, payload)
             turn.send.append(Message(number=SELF, message=envelope))
 
@@ -202,29 +222,40 @@ class ClientDesk:
         event_type = EventType.CANDIDATE_UP if up else EventType.CANDIDATE_DOWN
         self.observe(turn, event_type, reason, data)
 
-    def figures(
-        self, considered: tuple[Considered, ...], *, now: Millis
-    ) -> tuple[CandidateFigures, ...]:
-        """Return the figures that a choice was made from, for its event."""
-        return tuple(
-            CandidateFigures(
-                transport=self.shown(each.candidate.transport),
-                measured=each.candidate.measured,
-                srtt_us=each.candidate.srtt_us,
-                loss=each.candidate.loss,
-                stable_ms=max(0, now - each.candidate.stable_since),
-                preference=each.candidate.preference,
-                excluded=each.excluded,
-            )
-            for each in considered
+    def observe_process(self, turn: Turn, event_type: EventType, reason: Reason) -> None:
+        """Write that this process begins or ends, with the session that it has."""
+        data = NodeData(
+            incarnation=0,
+            software=f"jumping-vpn {self.settings.version}",
+            sessions=0 if self.view is None else 1,
         )
+        self.observe(turn, event_type, reason, data)
+
+    def subject(self, turn: Turn, view: View) -> Subject:
+        """Return what events tell about the session besides its moves, on this side's clock."""
+        created_ms = view.session_ends_ms - view.policy.session_ttl
+        return Subject(
+            policy=policy_mark(view.policy_version, view.policy),
+            client_name=self.settings.name,
+            client_public=self.settings.public_key,
+            addresses=view.addresses,
+            predecessor=self.settings.predecessor,
+            created_wall_ms=turn.moment.wall_ms - (self.gateway_ms(turn) - created_ms),
+        )
+
+    def known(self, *, owner: NodeId) -> Known:
+        """Return what the moves that a message tells leave open."""
+        return Known(owner=owner, transport=self.paths.transport)
 
     def shown(self, transport: Transport) -> Shown:
         """Return a transport as events may carry it."""
         return show_transport(transport, reveal=self.settings.origin.reveal_addresses)
 
-    def finish(self, turn: Turn, outcome: Outcome, detail: str) -> None:
-        """End the run; secrets and the state file go with it."""
+    def finish(
+        self, turn: Turn, outcome: Outcome, detail: str, *, reason: Reason = Reason.NODE_STOP
+    ) -> None:
+        """End the run for a reason; secrets and the state file go with it."""
+        self.observe_process(turn, EventType.NODE_STOPPED, reason)
         self.ended = True
         self.timers.clear()
         self.pursuit = None
@@ -234,7 +265,7 @@ class ClientDesk:
 
     def _ask_for_ids(self, turn: Turn) -> None:
         """Ask for lookup ids where a path has none, now and then."""
-        bound = self.view is not None and self.view.session.binding is not None
+        bound = self.view is not None and self.view.binding is not None
         if bound and self.paths.is_starved and "ids" not in self.timers:
             self.timers["ids"] = Millis(turn.now + IDS_PAUSE)
             self.tell(turn, m.PathReport(unused_lookup_ids=len(self.paths.unused_ids)))

@@ -1,32 +1,16 @@
-"""The client's own events: what it wished, heard and saw. Observations, told from its view."""
+"""The client's own events: what it wished, heard and saw, and the moves that it was told."""
 
-from dataclasses import replace
-from typing import Final
-
-from msgspec import structs
-
-from jumping_vpn.core.client_desk import ClientDesk, Jumped, Turn, is_unwell
-from jumping_vpn.core.event_data import (
-    ChangeData,
-    DeniedData,
-    EndData,
-    Handover,
-    MoveData,
-    SuccessData,
-    SwitchData,
-)
-from jumping_vpn.core.events import EventType
+from jumping_vpn.core.chronicle import Learned, Missed
+from jumping_vpn.core.client_desk import ClientDesk, Jumped, Turn, Unconfirmed, is_unwell
+from jumping_vpn.core.event_data import DeniedData, DroppedData, Handover, SuccessData
+from jumping_vpn.core.events import EventType, candidate_figures, event_of_move
 from jumping_vpn.core.policy.choice import Decision
 from jumping_vpn.core.pursuit import Pursuit
 from jumping_vpn.core.reattach import JUMP_REASONS
-from jumping_vpn.core.redaction import Shown
-from jumping_vpn.core.session.model import Session, State
+from jumping_vpn.core.session.model import State
 from jumping_vpn.core.session.reasons import Reason
-from jumping_vpn.core.session.table import R_JUMP, TABLE, TABLE_DIGEST
-from jumping_vpn.core.view import Learned
+from jumping_vpn.core.view import View
 from jumping_vpn.core.wire import messages as m
-
-REASONS: Final = {each.value: each for each in Reason}
 
 
 def cause_of(pursuit: Pursuit) -> Reason:
@@ -35,21 +19,28 @@ def cause_of(pursuit: Pursuit) -> Reason:
 
 
 def observe_jump(desk: ClientDesk, turn: Turn, *, given_up: int, in_doubt: int) -> None:
-    """Write the moves that an acknowledgement told, and the jump itself with what it cost."""
+    """Write the moves that an acknowledgement told; the newest is the jump, with what it cost."""
     jumped, desk.jumped = desk.jumped, None
-    view, transport = desk.view, desk.transport
-    if jumped is None or view is None or view.session.binding is None or transport is None:
+    view = desk.view
+    if jumped is None or view is None or view.binding is None:
         return
-    for learned in jumped.learned[:-1]:
-        _observe_move(desk, turn, learned)
-    for move, before, _ in jumped.learned[-1:]:
-        handover = _handover(desk, jumped, given_up=given_up, in_doubt=in_doubt)
-        around = (move, replace(before, epoch=jumped.before.epoch), view.session)
-        _observe_move(desk, turn, around, handover=handover)
+    handover = _handover(desk, jumped, given_up=given_up, in_doubt=in_doubt)
+    observe_learned(desk, turn, view, jumped.learned, handover=handover)
+    desk.unconfirmed = Unconfirmed(
+        epoch=view.binding.epoch, attempt=handover.attempt, since=view.binding.since
+    )
+
+
+def observe_confirmation(desk: ClientDesk, turn: Turn) -> None:
+    """Write that the newest jump's binding is confirmed, once."""
+    unconfirmed, desk.unconfirmed = desk.unconfirmed, None
+    transport = desk.transport
+    if unconfirmed is None or transport is None:
+        return
     data = SuccessData(
-        attempt=jumped.plan.pursuit.attempt or 0,
+        attempt=unconfirmed.attempt,
         transport=desk.shown(transport),
-        waited_ms=max(0, turn.now - view.session.binding.since),
+        waited_ms=max(0, turn.now - unconfirmed.since),
     )
     desk.observe(turn, EventType.REATTACH_SUCCESS, Reason.REATTACH_SUCCESS, data)
 
@@ -60,12 +51,52 @@ def observe_unknown(desk: ClientDesk, turn: Turn) -> None:
 
 
 def learn_moves(desk: ClientDesk, turn: Turn, moves: tuple[m.SeenMove, ...]) -> None:
-    """Take over moves of the authority that kept the binding, each with its event."""
-    if desk.view is None:
+    """Take over moves of the authority, each with its event."""
+    view = desk.view
+    if view is None:
         return
-    for learned in desk.view.learn(moves):
-        _observe_move(desk, turn, learned)
-    desk.unwell = is_unwell(desk.view.session.state)
+    learned = view.learn(moves, desk.known(owner=view.session.owner), now=turn.now)
+    observe_learned(desk, turn, view, learned)
+    desk.unwell = is_unwell(view.session.state)
+    turn.keep_now = turn.keep_now or bool(learned)
+
+
+def learn_end(desk: ClientDesk, turn: Turn, message: m.Envelope, reason: str) -> None:
+    """Take over the authority's word that the session is over, if it made a move of it."""
+    session = None if desk.view is None else desk.view.session
+    if session is not None and message.state_version > session.version:
+        version, state = message.state_version, session.state
+        learn_moves(
+            desk, turn, (m.SeenMove(version, state, State.TERMINATED, reason, message.ts_ms),)
+        )
+
+
+def observe_learned(
+    desk: ClientDesk,
+    turn: Turn,
+    view: View,
+    learned: tuple[Learned, ...],
+    *,
+    handover: Handover | None = None,
+) -> None:
+    """Write what the authority told; the hand-over belongs to the newest move."""
+    subject = desk.subject(turn, view)
+    for each in learned:
+        if isinstance(each, Missed):
+            count = max(0, each.last - each.first + 1)
+            gap = DroppedData(what="moves", first=each.first, last=each.last, count=count)
+            desk.observe(turn, EventType.EVENTS_DROPPED, Reason.MOVES_UNTOLD, gap)
+            continue
+        newest = each is learned[-1]
+        event = event_of_move(
+            each,
+            subject,
+            origin=desk.settings.origin,
+            stamp=turn.stamp,
+            detail=handover if newest else None,
+        )
+        turn.observed.append(event)
+        turn.stamp = turn.stamp.next()
 
 
 def observe_denial(
@@ -77,52 +108,25 @@ def observe_denial(
     decision: Decision | None = None,
 ) -> None:
     """Write that a switch was wanted and may not be, with the figures of the choice."""
-    considered = () if decision is None else decision.considered
     data = DeniedData(
         wanted=None,
         switches_in_window=len(desk.jumps),
         retry_after_ms=retry_after_ms,
-        candidates=desk.figures(considered, now=turn.now),
+        candidates=()
+        if decision is None
+        else candidate_figures(decision, origin=desk.settings.origin, now=turn.now),
     )
     desk.observe(turn, EventType.SWITCH_DENIED, reason, data)
 
 
-def _observe_move(
-    desk: ClientDesk, turn: Turn, learned: Learned, *, handover: Handover | None = None
-) -> None:
-    move, before, after = learned
-    reason = REASONS.get(move.reason, Reason.MESSAGE_UNKNOWN)
-    data = MoveData(
-        input=_input_of(move),
-        state_before=before.state,
-        state_after=after.state,
-        epoch_before=before.epoch,
-        transport_before=_shown(desk, before),
-        transport_after=_shown(desk, after),
-        owner=after.owner,
-        ownership_epoch=after.ownership_epoch,
-        table=TABLE_DIGEST,
-    )
-    common = structs.asdict(data)
-    if reason in R_JUMP:
-        switch = SwitchData(**common, handover=handover)
-        desk.observe(turn, EventType.TRANSPORT_SWITCH, reason, switch, session=after)
-    elif after.state is State.TERMINATED:
-        end = EndData(**common, lived_ms=0)
-        desk.observe(turn, EventType.SESSION_TERMINATED, reason, end, session=after)
-    else:
-        change = ChangeData(**common, figures=None)
-        desk.observe(turn, EventType.STATE_CHANGE, reason, change, session=after)
-
-
 def _handover(desk: ClientDesk, jumped: Jumped, *, given_up: int, in_doubt: int) -> Handover:
-    plan, before = jumped.plan, jumped.before
+    plan = jumped.plan
     pursuit, ack = plan.pursuit, plan.ack
     path = desk.paths.find(plan.path)
     return Handover(
         attempt=pursuit.attempt or 0,
         cause=cause_of(pursuit),
-        left=_shown(desk, before),
+        left=None if jumped.left is None else desk.shown(jumped.left),
         srtt_us=0 if path is None else path.candidate.srtt_us,
         silent_us=pursuit.detect_ms * 1000,
         given_up_up=given_up,
@@ -131,16 +135,3 @@ def _handover(desk: ClientDesk, jumped: Jumped, *, given_up: int, in_doubt: int)
         in_doubt_down=ack.in_doubt,
         gateway_window_lost=ack.window_lost,
     )
-
-
-def _shown(desk: ClientDesk, session: Session) -> Shown | None:
-    return None if session.binding is None else desk.shown(session.binding.transport)
-
-
-def _input_of(move: m.SeenMove) -> str:
-    """Return the name of the input that the table gives for a move, empty if it knows none."""
-    for row in TABLE:
-        names = {shape.value.partition(" ")[0] for shape in row.before}
-        if move.before in names and move.after == row.after and move.reason in row.reasons:
-            return row.on.__name__
-    return ""

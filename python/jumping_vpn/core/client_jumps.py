@@ -2,13 +2,14 @@
 
 from typing import Final
 
+from jumping_vpn.core.chronicle import REASONS, Known
 from jumping_vpn.core.client_desk import SELF, Adopted, ClientDesk, Jumped, Turn
-from jumping_vpn.core.client_events import REASONS, cause_of, observe_denial
+from jumping_vpn.core.client_events import cause_of, learn_end, observe_denial
 from jumping_vpn.core.event_data import (
     AttemptData,
     RejectData,
 )
-from jumping_vpn.core.events import EventType
+from jumping_vpn.core.events import EventType, candidate_figures
 from jumping_vpn.core.facts import ResponseOpened
 from jumping_vpn.core.ids import BindingEpoch, Millis, NodeId, SessionId
 from jumping_vpn.core.policy.choice import (
@@ -24,6 +25,7 @@ from jumping_vpn.core.pursuit import Pursuit
 from jumping_vpn.core.ready import Activate, Adopt, DropBinding, Outcome, Request, Withdraw
 from jumping_vpn.core.session.model import Binding, Session, Transport
 from jumping_vpn.core.session.reasons import Reason
+from jumping_vpn.core.view import View
 from jumping_vpn.core.wire import messages as m
 from jumping_vpn.core.wire.codec import ProtocolError, decode
 
@@ -33,24 +35,22 @@ REKEY_AFTER: Final = Millis(10 * 60 * 1000)
 SLOW_ASKING: Final = Millis(1_000)
 REPLAY_SKIP: Final = 64
 
-OVER: Final = frozenset(
-    {
-        Reason.TTL_SESSION_EXPIRED,
-        Reason.TTL_TRANSPORT_LOSS_EXPIRED,
-        Reason.VERSION_AHEAD,
-        Reason.MESSAGE_MALFORMED,
-        Reason.VERSION_UNSUPPORTED,
-    }
-)
-"""Refusals after which there is no session to ask for."""
+OVER: Final[dict[str, Reason]] = {
+    Reason.TTL_SESSION_EXPIRED: Reason.TTL_SESSION_EXPIRED,
+    Reason.TTL_TRANSPORT_LOSS_EXPIRED: Reason.TTL_TRANSPORT_LOSS_EXPIRED,
+    Reason.VERSION_AHEAD: Reason.OWNERSHIP_AMBIGUOUS,
+    Reason.MESSAGE_MALFORMED: Reason.SECURITY_VIOLATION,
+    Reason.VERSION_UNSUPPORTED: Reason.SECURITY_VIOLATION,
+}
+"""Refusals after which there is no session to ask for, and the reason of the move to its end."""
 
 
 def lose(desk: ClientDesk, turn: Turn, cause: Reason, *, detect_ms: int = 0) -> None:
     """Give the binding up and pursue another; a jump that was under way becomes urgent."""
     view = desk.view
-    if view is None or view.session.binding is None:
+    if view is None or view.binding is None:
         return
-    lost = view.session.binding.epoch
+    lost = view.binding.epoch
     view.unbind()
     desk.active = None
     for timer in ("reset", "moved", "rekey", "choose"):
@@ -77,7 +77,7 @@ def wish(
     desk: ClientDesk, turn: Turn, trigger: m.Trigger, *, wanted: int | None, now: Millis
 ) -> None:
     """Begin to pursue another binding while the present one lives."""
-    if desk.pursuit is None and desk.view is not None and desk.view.session.binding is not None:
+    if desk.pursuit is None and desk.view is not None and desk.view.binding is not None:
         desk.pursuit = Pursuit(
             trigger=trigger, cause=None, lost=BindingEpoch(0), began=now, wanted=wanted
         )
@@ -116,7 +116,7 @@ def ask(desk: ClientDesk, turn: Turn) -> None:
         attempt=attempt,
         cause=cause_of(pursuit),
         chosen=tuple(desk.shown(each.transport) for each, _ in asked),
-        candidates=desk.figures(decision.considered, now=turn.now),
+        candidates=candidate_figures(decision, origin=desk.settings.origin, now=turn.now),
     )
     desk.observe(turn, EventType.REATTACH_ATTEMPT, cause_of(pursuit), data)
 
@@ -185,7 +185,7 @@ def on_response(desk: ClientDesk, turn: Turn, fact: ResponseOpened) -> Adopt | N
     desk.learn_clock(message.ts_ms, now=turn.now)
     match message.payload:
         case m.ReattachAck() as ack:
-            if not _is_onward(message, view.session):
+            if not _is_onward(message, view):
                 return None
             return Adopt(
                 token=fact.token,
@@ -197,6 +197,8 @@ def on_response(desk: ClientDesk, turn: Turn, fact: ResponseOpened) -> Adopt | N
                 ),
             )
         case m.ReattachReject() as reject:
+            if reject.reason in OVER:
+                learn_end(desk, turn, message, OVER[reject.reason])
             _follow_refusal(desk, turn, pursuit, reject, path=fact.path)
     return None
 
@@ -206,15 +208,21 @@ def adopt(desk: ClientDesk, turn: Turn, plan: Adopted, sealed: bytes) -> None:
     view, path = desk.view, desk.paths.find(plan.path)
     if view is None or path is None:
         return
-    message, ack, before = plan.message, plan.ack, view.session
-    learned = view.learn(ack.moves)
+    message, ack = plan.message, plan.ack
+    left = None if view.session.binding is None else view.session.binding.transport
     binding = Binding(
         epoch=BindingEpoch(message.binding_epoch),
         transport=path.candidate.transport,
         confirmed=False,
         since=turn.now,
     )
-    view.bind(binding, owner=ack.owner, version=message.state_version)
+    known = Known(
+        owner=NodeId(ack.owner),
+        transport=desk.paths.transport,
+        granted=binding,
+        version=message.state_version,
+    )
+    learned = view.bind(binding, ack.moves, known, now=turn.now)
     view.root = sealed
     desk.paths.add_ids(ack.lookup_ids)
     desk.jumps = count_switch(desk.jumps, supersedes=False, now=turn.now)
@@ -227,7 +235,7 @@ def adopt(desk: ClientDesk, turn: Turn, plan: Adopted, sealed: bytes) -> None:
     desk.timers["rekey"] = Millis(turn.now + REKEY_AFTER)
     turn.keep_now = True
     turn.bind.append(Activate(token=plan.token))
-    desk.jumped = Jumped(plan=plan, before=before, learned=learned)
+    desk.jumped = Jumped(plan=plan, left=left, learned=learned)
 
 
 def _read(fact: ResponseOpened, session: Session) -> m.Envelope | None:
@@ -238,9 +246,9 @@ def _read(fact: ResponseOpened, session: Session) -> m.Envelope | None:
     return message if message.session_id == session.session_id else None
 
 
-def _is_onward(message: m.Envelope, session: Session) -> bool:
+def _is_onward(message: m.Envelope, view: View) -> bool:
     """Say whether a grant leads on: neither version nor epoch ever goes back."""
-    return message.binding_epoch > session.epoch and message.state_version > session.version
+    return message.binding_epoch > view.epoch and message.state_version > view.session.version
 
 
 def _choose(desk: ClientDesk, pursuit: Pursuit, *, now: Millis) -> Decision:
@@ -313,7 +321,7 @@ def _follow_refusal(
     )
     desk.observe(turn, EventType.REATTACH_REJECT, reason, data)
     if reason in OVER:
-        desk.finish(turn, Outcome.TERMINATED, reason.value)
+        desk.finish(turn, Outcome.TERMINATED, reason.value, reason=reason)
         return
     match reason:
         case Reason.RACE_LOST:

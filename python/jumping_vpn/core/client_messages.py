@@ -1,7 +1,8 @@
 """The client's answer to control messages: what the authority says is taken over, nothing twice."""
 
+from jumping_vpn.core.chronicle import REASONS
 from jumping_vpn.core.client_desk import SELF, ClientDesk, Turn
-from jumping_vpn.core.client_events import REASONS, learn_moves
+from jumping_vpn.core.client_events import learn_end, learn_moves
 from jumping_vpn.core.client_jumps import lose
 from jumping_vpn.core.event_data import SecurityData
 from jumping_vpn.core.events import EventType
@@ -30,31 +31,33 @@ def on_message(desk: ClientDesk, turn: Turn, fact: MessageReceived) -> None:
     view.sequence_seen = message.sequence
     desk.learn_clock(message.ts_ms, now=turn.now)
     turn.keep_lazily = True
-    _act(desk, turn, view, message.payload)
+    _act(desk, turn, view, message)
 
 
-def _act(desk: ClientDesk, turn: Turn, view: View, payload: m.Payload) -> None:
-    match payload:
-        case m.StateNotice():
+def _act(desk: ClientDesk, turn: Turn, view: View, message: m.Envelope) -> None:
+    match message.payload:
+        case m.StateNotice() as payload:
             learn_moves(desk, turn, payload.moves)
             desk.tell(turn, m.StateAck(version=view.session.version))
-        case m.TransportDead():
-            binding = view.session.binding
+        case m.TransportDead() as payload:
+            binding = view.binding
             if binding is not None and binding.epoch == payload.epoch:
                 lose(desk, turn, Reason.PEER_REPORTED)
-        case m.PathReport():
+        case m.PathReport() as payload:
             desk.paths.add_ids(payload.lookup_ids)
-        case m.PolicyChanged():
+        case m.PolicyChanged() as payload:
             _change_policy(desk, turn, view, payload)
-        case m.EndpointsChanged():
+        case m.EndpointsChanged() as payload:
             view.endpoints = payload.endpoints
-        case m.Terminate() | m.TerminateAck():
+        case m.Terminate() | m.TerminateAck() as payload:
             reason = REASONS.get(payload.reason, Reason.OPERATOR_REQUEST)
-            desk.finish(turn, Outcome.TERMINATED, reason.value)
+            learn_end(desk, turn, message, reason)
+            desk.finish(turn, Outcome.TERMINATED, reason.value, reason=reason)
         case m.HandshakeAck() | m.MessageReject():
             pass
         case _:
-            _refuse(desk, turn, Reason.MESSAGE_UNKNOWN, m.TYPE_NAMES[type(payload)])
+            what = m.TYPE_NAMES[type(message.payload)]
+            _refuse(desk, turn, Reason.MESSAGE_UNKNOWN, what)
 
 
 def _change_policy(desk: ClientDesk, turn: Turn, view: View, payload: m.PolicyChanged) -> None:

@@ -9,7 +9,11 @@ import msgspec
 
 
 class ClientState(msgspec.Struct, frozen=True, kw_only=True):
-    """The state file. `root` is sealed by the data plane; wall times are the gateway's clock."""
+    """The state file. `root` is sealed by the data plane; wall times are the gateway's clock.
+
+    `state`, `highest_epoch`, `ownership_epoch` and `transport` are those of the session at
+    `version`, for the log of its moves; `epoch` is that of `root`.
+    """
 
     format: int = 1
     session_id: bytes
@@ -30,3 +34,7 @@ class ClientState(msgspec.Struct, frozen=True, kw_only=True):
     mtu: int
     endpoints: tuple[str, ...]
     session_ends_ms: int
+    state: str = "RECOVERING"
+    highest_epoch: int = 0
+    ownership_epoch: int = 1
+    transport: str = ""

@@ -155,6 +155,7 @@ class Course:
                 move.after.state,
                 move.reason,
                 self.moment.wall_ms,
+                _bound_by(move),
             )
             for move in self.moves
         ]
@@ -167,3 +168,9 @@ class Course:
         """Take the roots out of the record of a session that is over."""
         confirmed = replace(self.record.confirmed, sealed=b"", digest=b"")
         self.change(confirmed=confirmed, unconfirmed=None)
+
+
+def _bound_by(move: Moved) -> int:
+    """Return the id of the transport that a move bound, 0 where it bound none."""
+    after = move.after.binding
+    return 0 if after is None or after == move.before.binding else after.transport.id

@@ -3,11 +3,14 @@
 from typing import Final
 
 from jumping_vpn.core.client_desk import SELF, ClientDesk, Turn
+from jumping_vpn.core.client_events import observe_learned
 from jumping_vpn.core.client_jumps import REKEY_AFTER, wire_candidate
 from jumping_vpn.core.facts import HandshakeDone, MessageReceived
 from jumping_vpn.core.ids import Millis, SessionId
 from jumping_vpn.core.policy.limits import Policy, PolicyError
 from jumping_vpn.core.ready import Message, Outcome, SealRoot, StartHandshake, StopHandshake
+from jumping_vpn.core.session.machine import Moved
+from jumping_vpn.core.session.reasons import Reason
 from jumping_vpn.core.view import View, granted
 from jumping_vpn.core.wire import messages as m
 from jumping_vpn.core.wire.codec import ProtocolError, decode
@@ -26,7 +29,7 @@ class Courtship:
         self._path: int | None = None
         self._session_id: SessionId | None = None
         self._told = 0
-        self._granted: View | None = None
+        self._granted: tuple[View, Moved] | None = None
 
     def begin(self, turn: Turn) -> None:
         """Start the clock of the handshake."""
@@ -48,7 +51,8 @@ class Courtship:
         """Do what is due: the next path, the message again, or the end."""
         match what:
             case "handshake":
-                self._desk.finish(turn, Outcome.UNREACHABLE_OR_UNKNOWN, "")
+                outcome = Outcome.UNREACHABLE_OR_UNKNOWN
+                self._desk.finish(turn, outcome, "", reason=Reason.HANDSHAKE_TIMEOUT)
             case "try":
                 turn.bind.append(StopHandshake())
                 self._try_next(turn)
@@ -75,29 +79,31 @@ class Courtship:
         match message.payload:
             case m.HandshakeReject() as reject:
                 detail = f"{reject.reason.value}: {reject.detail}".removesuffix(": ")
-                self._desk.finish(turn, Outcome.REFUSED, detail)
+                self._desk.finish(turn, Outcome.REFUSED, detail, reason=Reason.HANDSHAKE_FAIL)
             case m.HandshakeAck() as ack:
                 try:
-                    view = granted(message, ack, path.candidate.transport, now=turn.now)
+                    self._granted = granted(message, ack, path.candidate.transport, now=turn.now)
                 except PolicyError as error:
-                    self._desk.finish(turn, Outcome.REFUSED, str(error))
+                    reason = Reason.POLICY_REFUSED
+                    self._desk.finish(turn, Outcome.REFUSED, str(error), reason=reason)
                     return None
                 self._desk.learn_clock(message.ts_ms, now=turn.now)
                 self._desk.paths.add_ids(ack.lookup_ids)
-                self._granted = view
                 return SealRoot()
         return None
 
     def conclude(self, turn: Turn, sealed: bytes) -> None:
         """Take the session over once its root can be made durable."""
-        desk, view = self._desk, self._granted
-        if view is None or desk.view is not None:
+        desk = self._desk
+        if self._granted is None or desk.view is not None:
             return
+        view, created = self._granted
         view.root = sealed
         desk.view, desk.active = view, self._path
         desk.timers.clear()
         desk.timers["rekey"] = Millis(turn.now + REKEY_AFTER)
         turn.keep_now = True
+        observe_learned(desk, turn, view, (created,))
 
     def _try(self, turn: Turn, path: int) -> None:
         self._path = path

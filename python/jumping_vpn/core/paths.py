@@ -13,6 +13,8 @@ ACTIVE: Final = Millis(20_000)
 STANDBY: Final = Millis(1_000)
 CLOSE: Final = Millis(100)
 SILENT_LOSS: Final = 1.0
+REMEMBERED: Final = 64
+"""Transports, open or gone, whose ids a message may still name."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -36,6 +38,7 @@ class Paths:
         self._paths: dict[int, Path] = {}
         self._unused: list[bytes] = []
         self._left: list[bytes] = []
+        self._transports: dict[int, Transport] = {}
         self.last_id = 0
 
     def __len__(self) -> int:
@@ -60,6 +63,10 @@ class Paths:
     def find(self, path_id: int | None) -> Path | None:
         """Return an open path."""
         return None if path_id is None else self._paths.get(path_id)
+
+    def transport(self, path_id: int) -> Transport | None:
+        """Return the transport of a path, also of one that is gone, while it is remembered."""
+        return self._transports.get(path_id)
 
     def named(self, name: str) -> int | None:
         """Return the path that a person names: its interface, its number, or its whole text."""
@@ -90,6 +97,8 @@ class Paths:
             preference=found.preference,
         )
         self._paths[transport.id] = Path(candidate=candidate)
+        self._transports[transport.id] = transport
+        self._transports.pop(transport.id - REMEMBERED, None)
         return OpenPath(path=transport.id, interface=found.interface, endpoint=found.endpoint)
 
     def close(self, gone: CandidateGone) -> tuple[Path, ...]:

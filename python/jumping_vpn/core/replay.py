@@ -2,13 +2,17 @@
 
 Each move event says what the session was before and after it; here that is compared with what the
 log said earlier, with the table's row, and with every invariant. Nothing but the log is needed.
+
+A client's log holds what the authority acknowledged. Where the client was not told moves, or where
+its process began anew from what it had kept, the log says so: such an event is a seam, after which
+the session is taken as it describes itself again. A gateway's log has no seam about a session.
 """
 
 from dataclasses import dataclass
 from typing import Final
 
 from jumping_vpn.core.event_data import MoveData
-from jumping_vpn.core.events import MOVE_TYPES, Event, move_type_of
+from jumping_vpn.core.events import MOVE_TYPES, Event, EventType, move_type_of
 from jumping_vpn.core.ids import (
     BindingEpoch,
     Millis,
@@ -22,6 +26,7 @@ from jumping_vpn.core.session.invariants import broken_by_move
 from jumping_vpn.core.session.model import Binding, Session, State, Transport
 from jumping_vpn.core.session.table import TABLE_DIGEST, Effect, row_for
 
+SEAMS: Final = (EventType.EVENTS_DROPPED, EventType.NODE_STARTED)
 INPUT_NAMED: Final = {each.__name__: each for each in INPUTS}
 
 
@@ -39,6 +44,8 @@ def replay(known: Session | None, event: Event) -> Replayed:
     `known` is None at the first event of a session in a log: one that tells a birth, or one of a
     session that came from another node or an older log, which is taken as it describes itself.
     """
+    if event.event_type in SEAMS:
+        return _resumed(known)
     if event.event_type not in MOVE_TYPES:
         return Replayed(session=known, broken=_broken_by_observation(known, event))
     data = event.data
@@ -59,6 +66,13 @@ def replay(known: Session | None, event: Event) -> Replayed:
         ),
     )
     return Replayed(session=after, broken=broken)
+
+
+def _resumed(known: Session | None) -> Replayed:
+    """Forget what the log told, except that a session that ended does not go on."""
+    if known is not None and known.state is State.TERMINATED:
+        return Replayed(session=known, broken=("the log goes on after the session's end",))
+    return Replayed(session=None, broken=())
 
 
 def _broken_by_observation(known: Session | None, event: Event) -> tuple[str, ...]:

@@ -1,10 +1,11 @@
 """The client's view of its session: what the authority acknowledged, never a version of its own."""
 
 from dataclasses import dataclass, replace
-from typing import Final, TypeAlias
+from typing import Final
 
 import msgspec
 
+from jumping_vpn.core.chronicle import STATES, Known, Learned, follow, granted_to
 from jumping_vpn.core.client_state import ClientState
 from jumping_vpn.core.ids import (
     Attempt,
@@ -16,11 +17,10 @@ from jumping_vpn.core.ids import (
     StateVersion,
 )
 from jumping_vpn.core.policy.limits import Policy
-from jumping_vpn.core.session.model import Binding, Session, State, Transport
+from jumping_vpn.core.session.inputs import HandshakeVerified
+from jumping_vpn.core.session.machine import Moved, advance
+from jumping_vpn.core.session.model import Binding, Session, State, Transport, begin
 from jumping_vpn.core.wire.messages import Envelope, HandshakeAck, SeenMove
-
-Learned: TypeAlias = tuple[SeenMove, Session, Session]
-"""A move that the authority told, with the session before and after it."""
 
 ATTEMPTS_BLOCK: Final = 64
 SEQUENCES_BLOCK: Final = 1024
@@ -64,9 +64,15 @@ class Counters:
 
 @dataclass(slots=True, kw_only=True)
 class View:
-    """What the client knows: the session as acknowledged, its policy, what it was granted."""
+    """What the client knows: the session as acknowledged, its policy, what it was granted.
+
+    `binding` is what the client uses: None from the moment it gives a binding up, while `session`
+    has it until the authority says that it is lost. `epoch` is the highest it was ever granted.
+    """
 
     session: Session
+    binding: Binding | None
+    epoch: BindingEpoch
     policy: Policy
     policy_version: int
     root: bytes
@@ -84,48 +90,55 @@ class View:
             message.session_id == self.session.session_id and message.sequence > self.sequence_seen
         )
 
-    def learn(self, moves: tuple[SeenMove, ...]) -> tuple[Learned, ...]:
-        """Take over the moves that are new, and return each with the session around it."""
-        learned = []
-        for move in moves:
-            if move.version <= self.session.version:
-                continue
-            state = State.__members__.get(move.after, self.session.state)
-            before = self.session
-            self.session = replace(before, state=state, version=StateVersion(move.version))
-            learned.append((move, before, self.session))
-        return tuple(learned)
+    @property
+    def standing(self) -> State:
+        """Return the state as it is here: who has given its binding up is not attached."""
+        bound = self.session.state in {State.ATTACHED, State.VOLATILE}
+        return State.RECOVERING if bound and self.binding is None else self.session.state
 
-    def bind(self, binding: Binding, *, owner: int, version: int) -> None:
-        """Take over a binding that the authority granted."""
-        self.session = replace(
-            self.session,
-            state=State.ATTACHED,
-            binding=binding,
-            epoch=binding.epoch,
-            owner=NodeId(owner),
-            version=StateVersion(max(version, self.session.version)),
-        )
+    def learn(
+        self, moves: tuple[SeenMove, ...], known: Known, *, now: Millis
+    ) -> tuple[Learned, ...]:
+        """Take over the moves that are new, and return what was learned."""
+        self.session, learned = follow(self.session, moves, known, now=now)
+        return learned
+
+    def bind(
+        self, binding: Binding, moves: tuple[SeenMove, ...], known: Known, *, now: Millis
+    ) -> tuple[Learned, ...]:
+        """Take over a binding that the authority granted, and the moves that led to it."""
+        learned = self.learn(moves, known, now=now)
+        if self.session.binding != binding:
+            self.session, missed = granted_to(self.session, binding, known, now=now)
+            learned += missed
+        self.binding, self.epoch = binding, binding.epoch
+        return learned
 
     def confirm(self) -> None:
         """Note that the gateway has heard us under the present binding."""
-        binding = self.session.binding
-        if binding is not None:
-            self.session = replace(self.session, binding=replace(binding, confirmed=True))
+        if self.binding is not None:
+            heard = replace(self.binding, confirmed=True)
+            if self.session.binding == self.binding:
+                self.session = replace(self.session, binding=heard)
+            self.binding = heard
 
     def unbind(self) -> None:
-        """Note that the client has given its binding up. Version and epoch stay."""
-        self.session = replace(self.session, binding=None)
+        """Note that the client has given its binding up. The authority's word comes later."""
+        self.binding = None
 
     def to_state(self, counters: Counters, lookup_ids: tuple[bytes, ...]) -> ClientState:
         """Return what the state file must hold."""
         session = self.session
         return ClientState(
             session_id=session.session_id,
-            epoch=session.epoch,
+            epoch=self.epoch,
             owner=session.owner,
             root=self.root,
             version=session.version,
+            state=session.state,
+            highest_epoch=session.epoch,
+            ownership_epoch=session.ownership_epoch,
+            transport="" if session.binding is None else str(session.binding.transport),
             attempts_reserved=counters.attempts_reserved,
             sequences_reserved=counters.sequences_reserved,
             transports_reserved=counters.transports_reserved,
@@ -142,21 +155,29 @@ class View:
         )
 
 
-def granted(message: Envelope, ack: HandshakeAck, transport: Transport, *, now: Millis) -> View:
-    """Return the view of a session that was just granted; PolicyError if its policy is not one."""
+def granted(
+    message: Envelope, ack: HandshakeAck, transport: Transport, *, now: Millis
+) -> tuple[View, Moved]:
+    """Return the view of a session that was just granted; PolicyError if its policy is not one.
+
+    The session begins with its first version, whichever the grant was sent under: what the
+    authority did since is told by it in order.
+    """
     policy = Policy.from_mapping(ack.policy)
-    session = Session(
-        session_id=SessionId(message.session_id),
-        state=State.ATTACHED,
-        version=StateVersion(message.state_version),
-        epoch=BindingEpoch(1),
-        binding=Binding(epoch=BindingEpoch(1), transport=transport, confirmed=True, since=now),
+    born = begin(
+        SessionId(message.session_id),
         owner=NodeId(ack.owner),
         ownership_epoch=OwnershipEpoch(1),
-        since=now,
+        now=now,
     )
-    return View(
-        session=session,
+    binding = Binding(epoch=BindingEpoch(1), transport=transport, confirmed=True, since=now)
+    created = advance(born, HandshakeVerified(binding=binding), now=now)
+    if not isinstance(created, Moved):
+        raise TypeError(f"a birth is never refused: {created}")
+    view = View(
+        session=created.after,
+        binding=binding,
+        epoch=binding.epoch,
         policy=policy,
         policy_version=ack.policy_version,
         root=b"",
@@ -168,22 +189,26 @@ def granted(message: Envelope, ack: HandshakeAck, transport: Transport, *, now: 
         session_ends_ms=message.ts_ms + policy.session_ttl,
         sequence_seen=message.sequence,
     )
+    return view, created
 
 
 def restored(state: ClientState, *, now: Millis) -> tuple[View, Counters]:
     """Return the view and the counters that a state file continues; nothing is bound."""
+    epoch = BindingEpoch(max(state.epoch, state.highest_epoch))
     session = Session(
         session_id=SessionId(state.session_id),
-        state=State.RECOVERING,
+        state=STATES[state.state],
         version=StateVersion(state.version),
-        epoch=BindingEpoch(state.epoch),
-        binding=None,
+        epoch=epoch,
+        binding=_restored_binding(state.transport, epoch, now=now),
         owner=NodeId(state.owner),
-        ownership_epoch=OwnershipEpoch(1),
+        ownership_epoch=OwnershipEpoch(state.ownership_epoch),
         since=now,
     )
     view = View(
         session=session,
+        binding=None,
+        epoch=BindingEpoch(state.epoch),
         policy=Policy.from_mapping(msgspec.json.decode(state.policy)),
         policy_version=state.policy_version,
         root=state.root,
@@ -200,3 +225,10 @@ def restored(state: ClientState, *, now: Millis) -> tuple[View, Counters]:
     counters.sequences_reserved = counters.sequence
     counters.transports_reserved = state.transports_reserved
     return view, counters
+
+
+def _restored_binding(transport: str, epoch: BindingEpoch, *, now: Millis) -> Binding | None:
+    """Return the binding that the authority had when the state was written."""
+    if not transport:
+        return None
+    return Binding(epoch=epoch, transport=Transport.parse(transport), confirmed=True, since=now)

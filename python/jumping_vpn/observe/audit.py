@@ -89,7 +89,7 @@ class Audit:
         self._extent = extent
         self._head = extent.start
         self._node: str | None = None
-        self._sessions: dict[str, Session] = {}
+        self._sessions: dict[str, Session | None] = {}
         self._events = 0
         self._moves = 0
         self._violations = 0
@@ -119,7 +119,8 @@ class Audit:
         head = self._head or START
         if end is not None and head != end:
             self._find(f"the log ends at number {head.seq}, it is known to reach {end.seq}")
-        live = sum(each.state is not State.TERMINATED for each in self._sessions.values())
+        known = self._sessions.values()
+        live = sum(each is None or each.state is not State.TERMINATED for each in known)
         return Report(
             events=self._events,
             moves=self._moves,
@@ -158,12 +159,10 @@ class Audit:
                 self._find(f"{event.event_type} names no session")
             return
         self._moves += event.event_type in MOVE_TYPES
-        known = self._sessions.get(event.session_id)
-        replayed = replay(known, event)
+        replayed = replay(self._sessions.get(event.session_id), event)
         for sentence in replayed.broken:
             self._find(f"session {event.session_id}: {sentence}")
-        if replayed.session is not None:
-            self._sessions[event.session_id] = replayed.session
+        self._sessions[event.session_id] = replayed.session
 
     def _find(self, sentence: str) -> None:
         self._violations += 1

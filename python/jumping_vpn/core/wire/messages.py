@@ -102,6 +102,9 @@ class SeenMove(Struct, frozen=True, array_like=True):
     after: Annotated[Code, Meta(description="State after.")]
     reason: Annotated[Code, Meta(description="Primary reason.")]
     ts_ms: Annotated[WallMillis, Meta(description="When, on the gateway's clock.")]
+    transport: Annotated[
+        Count, Meta(description="The candidate that it bound, 0 where it bound none.")
+    ] = 0
 
 
 Moves: TypeAlias = Annotated[tuple[SeenMove, ...], Meta(max_length=MOVES_MAX)]
