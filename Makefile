@@ -24,9 +24,11 @@ setup: system $(STAMPS)/native ## Make .venv, install what is missing, build; qu
 build: $(STAMPS)/native ## Build the extension, in release mode, into .venv.
 
 check: setup ## Format, lint, types, boundaries, generated pages, style, unit tests. Under a minute.
+	@tools/rust_toolchain.sh
 	@$(PYTHON) tools/checks.py check
 
 test: setup ## Everything that must pass before a change lands. As root: also the network tests.
+	@tools/rust_toolchain.sh
 	@$(PYTHON) tools/checks.py test
 
 demo: root setup ## Watch a download survive every fault. Needs root, for network namespaces.
@@ -59,7 +61,7 @@ root:
 	@[ "$$(id -u)" = 0 ] || { echo "this makes network namespaces, which needs root: sudo make $(MAKECMDGOALS)"; exit 5; }
 
 system:
-	@tools/system_packages.sh
+	@BASE_PYTHON="$(BASE_PYTHON)" tools/system_packages.sh
 
 $(STAMPS)/python: requirements.lock
 	@echo "setup: the environment $(VENV), as requirements.lock says"
@@ -70,6 +72,7 @@ $(STAMPS)/python: requirements.lock
 	@mkdir -p $(STAMPS) && touch $@
 
 $(STAMPS)/native: $(STAMPS)/python $(NATIVE)
+	@tools/rust_toolchain.sh
 	@echo "setup: the extension, in release mode (minutes the first time)"
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PYTHON) -m pip install --quiet \
 		--disable-pip-version-check --no-deps --no-build-isolation --editable .

@@ -20,16 +20,6 @@ need unshare util-linux
 need conntrack conntrack
 "${BASE_PYTHON:-python3}" -c 'import ensurepip' 2>/dev/null || packages+=(python3-venv)
 
-if ! command -v cargo >/dev/null; then
-  echo "setup: cargo is missing: install Rust, see https://rustup.rs"
-  exit 1
-fi
-for tool in rustfmt clippy-driver; do
-  command -v "$tool" >/dev/null && "$tool" --version >/dev/null 2>&1 && continue
-  echo "setup: $tool is missing: rustup component add rustfmt clippy"
-  exit 1
-done
-
 if [ ${#packages[@]} -eq 0 ]; then
   exit 0
 fi
