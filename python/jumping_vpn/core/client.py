@@ -228,6 +228,13 @@ class ClientCore:
             desk.pursuit.note_change(now=turn.now)
             self._ask_if_due(turn)
         turn.bind += desk.paths.closing(closed)
+        self._open_waiting(turn)
+
+    def _open_waiting(self, turn: Turn) -> None:
+        """Open what waited for a place, as far as there is room now."""
+        paths, room = self._desk.paths, self._desk.policy.max_candidates
+        while (found := paths.next_waiting(room=room)) is not None:
+            self._on_appeared(turn, found)
 
     def _ask_if_due(self, turn: Turn) -> None:
         desk = self._desk

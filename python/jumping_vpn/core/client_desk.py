@@ -114,6 +114,7 @@ class ClientDesk:
         self.active: int | None = None
         self.jumps: tuple[Millis, ...] = ()
         self.contender: Contender | None = None
+        self.denied: Contender | None = None
         self.unwell = False
         self.ended = False
         self.jumped: Jumped | None = None

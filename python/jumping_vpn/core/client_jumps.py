@@ -32,6 +32,8 @@ from jumping_vpn.core.wire.codec import ProtocolError, decode
 PLANNED_WAIT: Final = Millis(5_000)
 REFUSED_PAUSE: Final = Millis(200)
 REKEY_AFTER: Final = Millis(10 * 60 * 1000)
+ORDER_HOLDS: Final = Millis(60_000)
+"""How long the path that a person ordered the session off is no choice of the client's own."""
 SLOW_ASKING: Final = Millis(1_000)
 REPLAY_SKIP: Final = 64
 
@@ -172,6 +174,10 @@ def consider_better(desk: ClientDesk, turn: Turn) -> None:
         wish(desk, turn, m.Trigger.QUALITY, wanted=wanted, now=turn.now)
     elif decision.wake_at is not None:
         desk.timers["choose"] = decision.wake_at
+        if decision.reason is not Reason.NOT_BETTER and decision.contender != desk.denied:
+            desk.denied = decision.contender
+            wait = decision.wake_at - turn.now
+            observe_denial(desk, turn, decision.reason, retry_after_ms=wait, decision=decision)
 
 
 def on_response(desk: ClientDesk, turn: Turn, fact: ResponseOpened) -> Adopt | None:
@@ -224,6 +230,8 @@ def adopt(desk: ClientDesk, turn: Turn, plan: Adopted, sealed: bytes) -> None:
     )
     learned = view.bind(binding, ack.moves, known, now=turn.now)
     view.root = sealed
+    if plan.pursuit.trigger is m.Trigger.OPERATOR and desk.active is not None:
+        desk.paths.cool_down(desk.active, until=Millis(turn.now + ORDER_HOLDS))
     desk.paths.add_ids(ack.lookup_ids)
     desk.jumps = count_switch(desk.jumps, supersedes=False, now=turn.now)
     desk.pursuit = None

@@ -14,6 +14,7 @@ from jumping_vpn.core.events import (
     Origin,
     Stamp,
     event_of_move,
+    event_of_refusal,
     make_event,
     subject_of,
 )
@@ -51,6 +52,7 @@ class Course:
         self.events: list[Event] = []
         self.observed: list[Event] = []
         self.moves: list[Moved] = []
+        self.refused: list[Refused] = []
         self.given = record
         self.origin = origin
         self._record = record
@@ -88,7 +90,9 @@ class Course:
         """
         now = self.moment.now if since is None else since
         outcome = advance(self.session, given, now=now)
-        if isinstance(outcome, Moved):
+        if isinstance(outcome, Refused):
+            self.refused.append(outcome)
+        else:
             deadlines = after_move(
                 self.deadlines, outcome, self.given.policy, confirm_ms=confirm_ms, now=now
             )
@@ -123,6 +127,13 @@ class Course:
                 session=self.session,
                 policy=self._subject.policy,
             )
+        )
+
+    def observe_refusal(self, refused: Refused) -> None:
+        """Note an input that the machine refused."""
+        stamp = self._next_stamp()
+        self.observed.append(
+            event_of_refusal(refused, self._subject, origin=self.origin, stamp=stamp)
         )
 
     def save(self, *, create: bool = False, lazy: bool = False) -> Save | Touch | None:

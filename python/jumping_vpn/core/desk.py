@@ -12,7 +12,7 @@ from jumping_vpn.core.policy.deadlines import wake_at
 from jumping_vpn.core.policy.limits import Policy
 from jumping_vpn.core.ready import Bind, DropBinding, Message, Ready, Release, Send
 from jumping_vpn.core.record import Reading, Record, resumed
-from jumping_vpn.core.session.inputs import BindingLost
+from jumping_vpn.core.session.inputs import BindingLost, in_precedence
 from jumping_vpn.core.session.model import Session, State
 from jumping_vpn.core.session.reasons import Reason
 from jumping_vpn.core.wire import messages as m
@@ -83,7 +83,7 @@ class Desk:
             lost = BindingLost(epoch=binding.epoch, reason=Reason.GATEWAY_RESTARTED)
             course.apply(lost, since=self.settings.started)
         owed, memory.owed = memory.owed, ()
-        for given in owed:
+        for given in in_precedence(owed):
             course.apply(given)
         if due:
             course.apply_due()
@@ -102,6 +102,9 @@ class Desk:
         save = course.save(create=create, lazy=lazy)
         record, now = course.record, course.moment.now
         memory = self.memory_of(record, now=now)
+        for refused in course.refused:
+            if memory.may_tell_refusal(now=now):
+                course.observe_refusal(refused)
         memory.attempted = tuple(move.input for move in course.moves)
         memory.remember(course.seen_moves())
         memory.confirm_timeouts += sum(

@@ -8,7 +8,7 @@ from jumping_vpn.core.commands import AnnounceEndpoints, ChangePolicy, Command, 
 from jumping_vpn.core.course import Course, Moment
 from jumping_vpn.core.desk import Allocate, Desk, GatewaySettings, NameOf, differences
 from jumping_vpn.core.event_data import Figures, PolicyData, SuccessData
-from jumping_vpn.core.events import EventType, policy_mark
+from jumping_vpn.core.events import EventType, figures_of, policy_mark
 from jumping_vpn.core.ids import BindingEpoch, Millis, OwnershipEpoch, SessionId
 from jumping_vpn.core.jumps import confirm, death_of, observe_suspicion
 from jumping_vpn.core.policy.judgement import Judgement, judge, settle
@@ -278,17 +278,8 @@ class GatewayCore:
     def _on_sample(self, sample: f.PathSampled, course: Course) -> Ready:
         record, now = course.record, course.moment.now
         memory = self._desk.memory_of(record, now=now)
-        figures = Figures(
-            srtt_us=sample.srtt_us,
-            base_rtt_us=sample.base_rtt_us,
-            jitter_us=sample.jitter_us,
-            base_jitter_us=sample.base_jitter_us,
-            loss_in=sample.loss_in,
-            loss_out=sample.loss_out,
-            late_us=sample.late_us,
-        )
         judgement = judge(sample, record.session, record.policy, memory.quality, now=now)
-        self._judge(course, judgement, figures)
+        self._judge(course, judgement, figures_of(sample))
         return self._desk.close(course, lazy=True)
 
     def _judge(self, course: Course, judgement: Judgement, figures: Figures | None = None) -> None:

@@ -15,6 +15,9 @@ from jumping_vpn.core.wire.messages import SeenMove
 MOVES_REMEMBERED: Final = 4 * MOVES_MAX
 NOTICE_FIRST: Final = Millis(500)
 NOTICE_TRIES: Final = 6
+REFUSALS_RATE: Final = 1
+REFUSALS_BURST: Final = 10
+"""Refused inputs of one session that are written down: so many at once, then so many a second."""
 
 
 class Bucket:
@@ -47,6 +50,7 @@ class Memory:
     """
 
     bucket: Bucket
+    refusals: Bucket
     live_from: BindingEpoch | None = None
     moves: list[SeenMove] = field(default_factory=list)
     seen_version: int = 0
@@ -70,6 +74,13 @@ class Memory:
     def remember(self, moves: list[SeenMove]) -> None:
         """Add moves for the client to see; the oldest go when there are too many."""
         self.moves = (self.moves + moves)[-MOVES_REMEMBERED:]
+
+    def may_tell_refusal(self, *, now: Millis) -> bool:
+        """Say whether one more refused input may be written down, and count it if so."""
+        if self.refusals.wait(now=now, rate=REFUSALS_RATE, burst=REFUSALS_BURST):
+            return False
+        self.refusals.take()
+        return True
 
     def mark_seen(self, version: int) -> None:
         """Note that the client has seen every move up to `version`."""
@@ -95,4 +106,7 @@ class Memory:
 
 def new_memory(policy: Policy, *, now: Millis) -> Memory:
     """Return the memory of a session that was just met."""
-    return Memory(bucket=Bucket(now=now, burst=policy.reattach_burst))
+    return Memory(
+        bucket=Bucket(now=now, burst=policy.reattach_burst),
+        refusals=Bucket(now=now, burst=REFUSALS_BURST),
+    )

@@ -13,6 +13,7 @@ ACTIVE: Final = Millis(20_000)
 STANDBY: Final = Millis(1_000)
 CLOSE: Final = Millis(100)
 SILENT_LOSS: Final = 1.0
+WAITING_MAX: Final = 64
 REMEMBERED: Final = 64
 """Transports, open or gone, whose ids a message may still name."""
 
@@ -38,6 +39,7 @@ class Paths:
         self._paths: dict[int, Path] = {}
         self._unused: list[bytes] = []
         self._left: list[bytes] = []
+        self._waiting: dict[tuple[str, str], CandidateAppeared] = {}
         self._transports: dict[int, Transport] = {}
         self.last_id = 0
 
@@ -77,8 +79,14 @@ class Paths:
         return None
 
     def open(self, found: CandidateAppeared, *, room: int, now: Millis) -> OpenPath | None:
-        """Open a path for a find of discovery, if it is new and there is room for it."""
-        if len(self._paths) >= room or self._same(found.interface, found.endpoint):
+        """Open a path for a find of discovery, if it is new; without room it waits for a place."""
+        if self._same(found.interface, found.endpoint):
+            return None
+        name = found.interface, found.endpoint
+        self._waiting.pop(name, None)
+        if len(self._paths) >= room:
+            if len(self._waiting) < WAITING_MAX:
+                self._waiting[name] = found
             return None
         self.last_id += 1
         transport = Transport(
@@ -101,6 +109,12 @@ class Paths:
         self._transports.pop(transport.id - REMEMBERED, None)
         return OpenPath(path=transport.id, interface=found.interface, endpoint=found.endpoint)
 
+    def next_waiting(self, *, room: int) -> CandidateAppeared | None:
+        """Return the find that has waited longest, if there is a place for it."""
+        if len(self._paths) >= room:
+            return None
+        return next(iter(self._waiting.values()), None)
+
     def close(self, gone: CandidateGone) -> tuple[Path, ...]:
         """Forget the paths that went away and return them; their lookup ids are left over."""
         closed = tuple(
@@ -109,6 +123,9 @@ class Paths:
             if path.candidate.transport.interface == gone.interface
             and gone.endpoint in {None, path.candidate.transport.endpoint}
         )
+        for interface, endpoint in tuple(self._waiting):
+            if interface == gone.interface and gone.endpoint in {None, endpoint}:
+                del self._waiting[interface, endpoint]
         for path in closed:
             del self._paths[path.id]
             if path.lookup_id is not None:

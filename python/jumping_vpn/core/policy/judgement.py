@@ -4,7 +4,8 @@ A figure outside its bound breaches quality at once. Quality is restored only af
 inside for the stability window, and not before the session has dwelt in its state for
 `state_dwell`: a bad afternoon does not become a load of moves. The data plane reports a path when a
 figure crosses its bound and while any is outside, so the restoration falls due by time: `wake_at`
-says when.
+says when. A binding younger than `loss_window` is judged by its heartbeats alone: its other figures
+still tell of the path's first packets, of what was sent again, and of how the path came up.
 """
 
 from dataclasses import dataclass
@@ -46,7 +47,8 @@ def judge(
     if session.binding is None or session.binding.epoch != sample.epoch:
         return Judgement(input=None, quality=quality)
     epoch = session.binding.epoch
-    reason = breach_of(sample, policy)
+    settled = now >= session.binding.since + policy.loss_window
+    reason = breach_of(sample, policy) if settled else lateness_of(sample)
     if reason is not None:
         breached = QualityBreached(epoch=epoch, reason=reason)
         healthy = session.shape is Shape.ATTACHED
@@ -71,10 +73,16 @@ def settle(session: Session, policy: Policy, quality: Quality | None, *, now: Mi
     return Judgement(input=QualityRestored(epoch=quality.epoch), quality=quality)
 
 
+def lateness_of(sample: PathSampled) -> Reason | None:
+    """Return HEARTBEAT_LATE where delivery is unproven beyond the bound of the heartbeat."""
+    return Reason.HEARTBEAT_LATE if sample.late_us > 0 else None
+
+
 def breach_of(sample: PathSampled, policy: Policy) -> Reason | None:
     """Return the first bound that a sample is outside of, gravest first."""
-    if sample.late_us > 0:
-        return Reason.HEARTBEAT_LATE
+    late = lateness_of(sample)
+    if late is not None:
+        return late
     if max(sample.loss_in, sample.loss_out) > policy.loss_threshold:
         return Reason.LOSS_THRESHOLD_EXCEEDED
     floor_us = policy.latency_floor * 1000
