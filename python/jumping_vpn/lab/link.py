@@ -5,6 +5,7 @@ then it prints what it counted.
 """
 
 import json
+import signal
 import subprocess
 import sys
 from dataclasses import asdict, dataclass, replace
@@ -38,6 +39,7 @@ class Link:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
+        namespace.lab.own(self._process.stdout)
         self._apply(settings)
 
     def block(self, *, up: bool, down: bool) -> None:
@@ -63,7 +65,8 @@ class Link:
 
 
 def main(left: str, right: str) -> None:
-    """Forward until standard input ends."""
+    """Forward until standard input ends; an interrupt is for whoever holds its other end."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     link = LinkElement(left, right)
     link.run(sys.stdin.fileno())
     sys.stdout.write(json.dumps(link.counters()) + "\n")

@@ -31,6 +31,7 @@ class Lab:
     prefix: str
     _names: list[str] = field(default_factory=list)
     _processes: list[subprocess.Popen[str]] = field(default_factory=list)
+    _pipes: list[IO[str]] = field(default_factory=list)
 
     def __enter__(self) -> "Lab":
         return self
@@ -56,11 +57,18 @@ class Lab:
         """Remember a process that must not outlive the lab."""
         self._processes.append(process)
 
+    def own(self, pipe: IO[str] | None) -> None:
+        """Remember a pipe from a process that nobody else closes."""
+        self._pipes += [pipe] if pipe is not None else []
+
     def close(self) -> None:
         """End the processes, youngest first, and remove the namespaces."""
         for process in reversed(self._processes):
             stop(process)
         self._processes.clear()
+        for pipe in self._pipes:
+            pipe.close()
+        self._pipes.clear()
         for name in reversed(self._names):
             subprocess.run(("ip", "netns", "del", name), check=False, capture_output=True)
         self._names.clear()
@@ -134,7 +142,10 @@ def cable(left: tuple[Namespace, str], right: tuple[Namespace, str]) -> None:
 
 
 def stop(process: subprocess.Popen[str]) -> None:
-    """End a process politely, then firmly."""
+    """End a process politely, then firmly; one that reads its orders ends with them."""
+    if process.stdin is not None:
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.close()
     if process.poll() is not None:
         return
     with contextlib.suppress(ProcessLookupError):

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -16,6 +17,13 @@ MODULE: Final = "jumping_vpn.lab.traffic"
 NS_PER_MS: Final = 1_000_000
 
 
+def lines_of(process: subprocess.Popen[str]) -> Iterator[str]:
+    """Yield the whole lines that a process prints until its end, then close the pipe."""
+    if process.stdout is not None:
+        with process.stdout as lines:
+            yield from (line for line in lines if line.endswith("\n"))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EchoWindow:
     """What happened to the echoes that were sent in a span of time; gaps in milliseconds."""
@@ -24,6 +32,10 @@ class EchoWindow:
     lost: int
     duplicated: int
     gap_ms: float
+
+    def arrived(self) -> int:
+        """Return how many of them came back."""
+        return self.sent - self.lost
 
 
 @dataclass(slots=True)
@@ -72,7 +84,7 @@ class EchoStream:
             return self._arrivals[-1][1] if self._arrivals else 0
 
     def _read(self) -> None:
-        for line in self.process.stdout or ():
+        for line in lines_of(self.process):
             kind, number, at = line.split()
             with self._lock:
                 if kind == "s":
@@ -127,12 +139,12 @@ class Download:
         return (after - before) * 8e3 / max(now - then, 1)
 
     def _read(self) -> None:
-        for line in self.process.stdout or ():
+        for line in lines_of(self.process):
             told = json.loads(line)
             self.received = told["received"]
             self.history.append((told["at"], told["received"]))
             self.sha256 = told.get("sha256")
 
     def _count(self) -> None:
-        for _ in self.server.stdout or ():
+        for _ in lines_of(self.server):
             self.accepted += 1

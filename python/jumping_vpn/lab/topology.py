@@ -69,6 +69,7 @@ class Topology:
     """The built lab."""
 
     client: Namespace
+    internet: Namespace
     gateway: Namespace
     server: Namespace
     paths: tuple[LabPath, ...]
@@ -87,6 +88,13 @@ CABLE: Final = PathPlan(
     number=2,
     metric=200,
     link=LinkSettings(delay_us=6000, seed=22),
+)
+PHONE: Final = PathPlan(
+    name="phone",
+    interface="lte0",
+    number=3,
+    metric=100,
+    link=LinkSettings(delay_us=5000, seed=33),
 )
 
 
@@ -115,7 +123,13 @@ def build(lab: Lab, plans: tuple[PathPlan, ...] = (WIFI, CABLE)) -> Topology:
         "route add default via fd50::1",
     )
     paths = tuple(_build_path(lab, client, internet, plan) for plan in plans)
-    return Topology(client=client, gateway=gateway, server=server, paths=paths)
+    return Topology(client=client, internet=internet, gateway=gateway, server=server, paths=paths)
+
+
+def add_host(lab: Lab, built: Topology, plan: PathPlan) -> tuple[Namespace, LabPath]:
+    """Add another client's host with a path of its own."""
+    host = lab.namespace(f"host-{plan.name}")
+    return host, _build_path(lab, host, built.internet, plan)
 
 
 def _build_path(lab: Lab, client: Namespace, internet: Namespace, plan: PathPlan) -> LabPath:

@@ -1,4 +1,4 @@
-"""The lab's traffic: a numbered echo stream, and a paced download in one TCP connection.
+"""The lab's traffic: a numbered echo stream, a paced download in one TCP connection, and pings.
 
 Each role is a process inside a namespace: `python -m jumping_vpn.lab.traffic ROLE ARGUMENT...`.
 Instants are CLOCK_MONOTONIC nanoseconds, which all namespaces of a machine share.
@@ -7,6 +7,7 @@ Instants are CLOCK_MONOTONIC nanoseconds, which all namespaces of a machine shar
 import contextlib
 import hashlib
 import json
+import os
 import selectors
 import socket
 import struct
@@ -22,6 +23,9 @@ ECHO_LENGTH: Final = 120
 CHUNK: Final = 16_384
 PACE_SECONDS: Final = 0.01
 CONNECTS_MAX: Final = 100
+ICMP: Final = struct.Struct("!BBHHH")
+PINGS: Final = 4
+PING_SECONDS: Final = 1.0
 
 
 def echo_server(address: str) -> None:
@@ -138,6 +142,47 @@ def _connect(address: str) -> socket.socket:
     raise ConnectionRefusedError(f"nothing listens at {address}:{DOWNLOAD_PORT}")
 
 
+def ping(address: str, source: str, size: str) -> None:
+    """Send a few ICMP echo requests of this size; exit with 0 at the first answer, else with 1."""
+    family = _family(address)
+    protocol = socket.getprotobyname("ipv6-icmp" if family == socket.AF_INET6 else "icmp")
+    request, reply = (128, 129) if family == socket.AF_INET6 else (8, 0)
+    with socket.socket(family, socket.SOCK_RAW, protocol) as raw:
+        if source:
+            raw.bind((source, 0))
+        identity = os.getpid() & 0xFFFF
+        for number in range(PINGS):
+            raw.sendto(_icmp(request, identity, number, int(size)), (address, 0))
+            if _is_answered(raw, reply, identity):
+                sys.exit(0)
+    sys.exit(1)
+
+
+def _is_answered(raw: socket.socket, reply: int, identity: int) -> bool:
+    deadline = time.monotonic() + PING_SECONDS
+    while (left := deadline - time.monotonic()) > 0:
+        raw.settimeout(left)
+        try:
+            packet = raw.recv(1 << 16)
+        except TimeoutError:
+            break
+        header = 0 if raw.family == socket.AF_INET6 else (packet[0] & 15) * 4
+        kind, _, _, answered, _ = ICMP.unpack_from(packet, header)
+        if (kind, answered) == (reply, identity):
+            return True
+    return False
+
+
+def _icmp(kind: int, identity: int, number: int, size: int) -> bytes:
+    """Return an echo request; the kernel itself puts the checksum into those of IPv6."""
+    body = b"." * (size + size % 2)
+    packet = ICMP.pack(kind, 0, 0, identity, number) + body
+    total = sum(struct.unpack(f"!{len(packet) // 2}H", packet))
+    total = (total & 0xFFFF) + (total >> 16)
+    checksum = ~(total + (total >> 16)) & 0xFFFF
+    return ICMP.pack(kind, 0, checksum, identity, number) + body
+
+
 def _tell(**values: object) -> None:
     sys.stdout.write(json.dumps(values) + "\n")
     sys.stdout.flush()
@@ -152,6 +197,7 @@ ROLES: Final[dict[str, Callable[..., None]]] = {
     "echo-client": echo_client,
     "download-server": download_server,
     "download-client": download_client,
+    "ping": ping,
 }
 
 if __name__ == "__main__":

@@ -1,0 +1,188 @@
+"""Each fault that a session must outlive, on its own; how fast is measured by the demo."""
+
+import random
+import shutil
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from jumping_vpn.lab.faults import FAULTS, Fault
+from jumping_vpn.lab.namespaces import Lab, LabRefused
+from jumping_vpn.lab.product import EventTail, wait_for
+from jumping_vpn.lab.stage import Stage, prepare
+from support.watching import (
+    EVENT_SECONDS_MAX,
+    Echoes,
+    add_to,
+    attached,
+    only_session,
+    settled_session,
+)
+
+KILLS = 10
+WITHOUT_COOLDOWN = "\n[policy]\nswitch_cooldown = 0\nmax_switches_per_minute = {}\n"
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_the_session_outlives_a_fault(stage: Stage, fault: Fault) -> None:
+    before = attached(stage.client, answering=2)
+    echoes = Echoes.start(stage)
+
+    injected = fault.inject(stage)
+    echoes.wait_flowing()
+    injected.heal()
+
+    after = attached(stage.client, answering=2)
+    window = echoes.settled()
+    assert after.session_id == before.session_id
+    assert after.version > before.version
+    assert window.duplicated == 0
+    if fault.lossless:
+        assert window.lost <= counted_lost(stage)
+
+
+def test_a_client_that_is_killed_goes_on_with_its_session_without_a_handshake(
+    stage: Stage,
+) -> None:
+    before = attached(stage.client, answering=2)
+    echoes = Echoes.start(stage)
+
+    stage.client.kill()
+    stage.client.start()
+
+    after = attached(stage.client, answering=2)
+    echoes.wait_flowing()
+    assert after.session_id == before.session_id
+    assert births(stage) == 1
+    assert echoes.settled().duplicated == 0
+
+
+def test_a_client_with_an_old_copy_of_its_state_is_refused_and_harms_nothing(
+    stage: Stage, work: Path
+) -> None:
+    attached(stage.client, answering=2)
+    shutil.copytree(stage.client.state, work / "old", ignore=shutil.ignore_patterns("*.sock"))
+    stage.client.jump()
+    before = attached(stage.client, answering=2)
+    stage.client.kill()
+    shutil.copy(work / "old" / "session.state", stage.client.state / "session.state")
+
+    stage.client.start()
+    log = EventTail(stage.gateway.events)
+
+    def is_refused() -> bool:
+        return any(event["reason_code"] == "PROOF_INVALID" for event in log.read())
+
+    wait_for("a refusal", is_refused, seconds_max=EVENT_SECONDS_MAX)
+    line = only_session(stage.gateway)
+    assert (line.session_id, line.epoch) == (before.session_id, before.epoch)
+    status = stage.client.status()
+    assert status is not None
+    assert not status.confirmed
+
+    stage.client.down()
+    stage.client.start()
+
+    assert attached(stage.client).session_id != before.session_id
+
+
+def test_a_gateway_that_is_killed_in_the_middle_of_jumps_keeps_the_session(
+    lab: Lab, work: Path
+) -> None:
+    stage = prepare(lab, work)
+    add_to(stage.gateway.directory / "gateway.toml", WITHOUT_COOLDOWN.format(600))
+    stage.gateway.start()
+    stage.client.start()
+    before = attached(stage.client, answering=2)
+    echoes = Echoes.start(stage)
+    chance = random.Random(2)
+
+    for _ in range(KILLS):
+        with jumping(stage):
+            time.sleep(chance.uniform(0, 0.25))
+            stage.gateway.kill()
+            stage.gateway.start()
+        echoes.wait_flowing()
+
+    after = attached(stage.client, answering=2)
+    assert after.session_id == before.session_id
+    assert births(stage) == 1
+    assert settled_session(stage.gateway).epoch == after.epoch
+    assert echoes.settled().duplicated == 0
+
+
+def test_both_sides_are_killed_and_the_session_goes_on(stage: Stage) -> None:
+    before = attached(stage.client, answering=2)
+    echoes = Echoes.start(stage)
+
+    stage.client.kill()
+    stage.gateway.kill()
+    stage.client.start()
+    stage.gateway.start()
+
+    after = attached(stage.client, answering=2)
+    echoes.wait_flowing()
+    assert after.session_id == before.session_id
+    assert births(stage) == 1
+    assert echoes.settled().duplicated == 0
+
+
+def test_a_flood_of_jumps_is_refused_and_the_session_survives(lab: Lab, work: Path) -> None:
+    stage = prepare(lab, work)
+    add_to(stage.gateway.directory / "gateway.toml", WITHOUT_COOLDOWN.format(12))
+    stage.gateway.start()
+    stage.client.start()
+    before = attached(stage.client, answering=2)
+    echoes = Echoes.start(stage)
+
+    with pytest.raises(LabRefused, match="SWITCH_RATE_LIMITED"):
+        flood(stage, jumps=13)
+
+    after = attached(stage.client, answering=2)
+    window = echoes.settled()
+    assert after.session_id == before.session_id
+    assert (window.lost, window.duplicated) == (0, 0)
+
+
+class jumping:  # noqa: N801  a context manager, read as a verb
+    """Order jumps as fast as they are done, for as long as the context lasts."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *error: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._over.is_set():
+            try:
+                self._stage.client.jump()
+            except LabRefused:
+                self._over.wait(0.02)
+
+
+def flood(stage: Stage, *, jumps: int) -> None:
+    for _ in range(jumps):
+        stage.client.jump()
+
+
+def births(stage: Stage) -> int:
+    """Return how many sessions the gateway ever made."""
+    events = EventTail(stage.gateway.events).read()
+    return sum(event["event_type"] == "SESSION_CREATED" for event in events)
+
+
+def counted_lost(stage: Stage) -> int:
+    """Return what the product says was given up or is in doubt."""
+    names = ("given_up_up", "given_up_down", "in_doubt_up", "in_doubt_down")
+    events = EventTail(stage.gateway.events).read()
+    handovers = [event["data"].get("handover") for event in events]
+    return sum(int(told[name]) for told in handovers if told for name in names)
