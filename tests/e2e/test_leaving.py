@@ -48,23 +48,26 @@ def end_killed_then_started_and_stopped(stage: Stage) -> None:
 @pytest.mark.parametrize(
     "end", [end_with_down, end_with_ctrl_c, end_killed_then_started_and_stopped]
 )
-def test_a_client_leaves_its_machine_as_it_was(stage: Stage, end: Callable[[Stage], None]) -> None:
-    before, announced = look(stage.topology.client), announcements()
+def test_a_client_leaves_its_machine_as_it_was(
+    stage: Stage, work: Path, end: Callable[[Stage], None]
+) -> None:
+    before = look(stage.topology.client)
     stage.gateway.start()
     stage.client.start()
     attached(stage.client, answering=2)
     assert look(stage.topology.client) != before
+    assert len(announcements(work)) == 2
 
     end(stage)
 
     assert look(stage.topology.client) == before
     stage.gateway.stop()
-    assert announcements() == announced
+    assert announcements(work) == set()
 
 
 @pytest.mark.parametrize("killed", [False, True])
-def test_a_gateway_leaves_its_machine_as_it_was(stage: Stage, *, killed: bool) -> None:
-    before, announced = look(stage.topology.gateway), announcements()
+def test_a_gateway_leaves_its_machine_as_it_was(stage: Stage, work: Path, *, killed: bool) -> None:
+    before = look(stage.topology.gateway)
     stage.gateway.start()
     stage.client.start()
     attached(stage.client)
@@ -78,7 +81,7 @@ def test_a_gateway_leaves_its_machine_as_it_was(stage: Stage, *, killed: bool) -
 
     assert look(stage.topology.gateway) == before
     stage.client.stop()
-    assert announcements() == announced
+    assert announcements(work) == set()
 
 
 def test_a_session_that_was_ended_is_gone_on_both_sides(stage: Stage) -> None:
@@ -99,6 +102,6 @@ def look(namespace: Namespace) -> list[str]:
     return sorted({MOVING.sub("", line).strip() for line in lines})
 
 
-def announcements() -> set[str]:
-    """Return the control sockets that are announced."""
-    return {path.name for path in RUN.glob("*.sock")}
+def announcements(work: Path) -> set[Path]:
+    """Return the control sockets of this test's processes that are still announced."""
+    return {path for path in RUN.glob("*.sock") if work in path.readlink().parents}

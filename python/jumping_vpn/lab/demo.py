@@ -7,18 +7,18 @@ audit log of the gateway to DIR/events.jsonl.
 import argparse
 import json
 import shutil
-import signal
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from jumping_vpn.lab import topology
 from jumping_vpn.lab.faults import FAULTS, Fault
-from jumping_vpn.lab.namespaces import LabRefused, laboratory
+from jumping_vpn.lab.namespaces import LabRefused, interrupt_on_every_signal, laboratory
 from jumping_vpn.lab.probe import NS_PER_MS, Download, EchoStream, EchoWindow
 from jumping_vpn.lab.product import EventTail
+from jumping_vpn.lab.report import FaultRow, Logs, Outcome, row_of
 from jumping_vpn.lab.screen import Screen
 from jumping_vpn.lab.stage import ATTACH_SECONDS_MAX, Stage, open_stage
 from jumping_vpn.observe.audit import verify
@@ -26,38 +26,6 @@ from jumping_vpn.observe.audit import verify
 RATE: Final = 2_500_000
 SECONDS: Final = 48
 BEFORE_NS: Final = 200 * NS_PER_MS
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FaultRow:
-    """What one fault did, as the table and the report tell it."""
-
-    fault: str
-    cause: str
-    source: str
-    target: str
-    versions: str
-    detect_ms: float | None
-    gap_ms: float
-    lost: int
-    duplicated: int
-    counted_lost: int
-    survived: bool
-
-    def report(self) -> dict[str, Any]:
-        """Return the row under the report's field names."""
-        told = asdict(self)
-        told["from"], told["to"] = told.pop("source"), told.pop("target")
-        return told
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Logs:
-    """What both ends wrote down since a fault began, by the wall clock."""
-
-    gateway: list[dict[str, Any]]
-    client: list[dict[str, Any]]
-    since_ms: float
 
 
 @dataclass(slots=True)
@@ -86,26 +54,25 @@ class Demo:
         self.gateway_log.read()
         self.client_log.read()
         window = self.echo.window(mono_ns - BEFORE_NS, time.monotonic_ns() - BEFORE_NS)
-        logs = Logs(
-            gateway=self.gateway_log.seen[before_jumps:],
-            client=self.client_log.seen[before_attempts:],
-            since_ms=wall_ms,
-        )
-        row = _row(
+        row = row_of(
             fault,
             window,
-            logs,
+            Logs(
+                gateway=self.gateway_log.seen[before_jumps:],
+                client=self.client_log.seen[before_attempts:],
+                since_ms=wall_ms,
+            ),
             gap_ms=self._gap(fault, injected.since_ns, window),
             survived=status.state == "ATTACHED",
         )
         self.screen.row(row)
         return row
 
-    def _gap(self, fault: Fault, since_ns: int, window: EchoWindow) -> float:
+    def _gap(self, fault: Fault, since_ns: int, window: EchoWindow) -> float | None:
         """Return the longest silence, or the time since the return of what was away."""
-        if fault.gap_ms_max == 500:
+        if fault.gap_since_return:
             first = self.echo.first_arrival_after(since_ns)
-            return (first - since_ns) / NS_PER_MS if first is not None else float("inf")
+            return (first - since_ns) / NS_PER_MS if first is not None else None
         return window.gap_ms
 
     def watch(self, seconds: float) -> None:
@@ -116,40 +83,6 @@ class Demo:
             for event in self.gateway_log.read():
                 self.screen.event(event)
             time.sleep(0.1)
-
-
-def _row(
-    fault: Fault, window: EchoWindow, logs: Logs, *, gap_ms: float, survived: bool
-) -> FaultRow:
-    jumps = [event for event in logs.gateway if event["event_type"] == "TRANSPORT_SWITCH"]
-    versions = [
-        event["state_version"] for event in logs.gateway if event["state_version"] is not None
-    ]
-    asked = [event["ts_ms"] for event in logs.client if event["event_type"] == "REATTACH_ATTEMPT"]
-    handovers = [jump["data"]["handover"] for jump in jumps if jump["data"]["handover"]]
-    first = handovers[0] if handovers else None
-    return FaultRow(
-        fault=fault.name,
-        cause=first["cause"] if first else "-",
-        source=_short(first["left"]) if first else "-",
-        target=_short(jumps[-1]["data"]["transport_after"]) if jumps else "-",
-        versions=f"{min(versions) - 1}-{max(versions)}" if versions else "-",
-        detect_ms=round(asked[0] - logs.since_ms, 1) if asked else None,
-        gap_ms=round(gap_ms, 1),
-        lost=window.lost,
-        duplicated=window.duplicated,
-        counted_lost=sum(_counted(handover) for handover in handovers),
-        survived=survived,
-    )
-
-
-def _counted(handover: dict[str, Any]) -> int:
-    names = ("given_up_up", "given_up_down", "in_doubt_up", "in_doubt_down")
-    return sum(int(handover[name]) for name in names)
-
-
-def _short(transport: str | None) -> str:
-    return "/".join(transport.split("/")[:2]) if transport else "-"
 
 
 def run(output: Path) -> int:
@@ -177,11 +110,12 @@ def run(output: Path) -> int:
         rows = [demo.run(fault) for fault in FAULTS]
         _finish_download(demo)
         last = client.status()
-        report = _report(demo, rows, first.session_id, last.session_id if last else None)
+        outcome = _outcome(demo, rows, first.session_id, last.session_id if last else None)
         lab.close()
     shutil.copy(gateway.events, output / "events.jsonl")
-    (output / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    return screen.verdict(report, FAULTS, rows)
+    report = json.dumps(outcome.report(), indent=2, allow_nan=False)
+    (output / "report.json").write_text(f"{report}\n", encoding="utf-8")
+    return screen.verdict(outcome, FAULTS)
 
 
 def _finish_download(demo: Demo) -> None:
@@ -190,20 +124,17 @@ def _finish_download(demo: Demo) -> None:
         demo.watch(0.5)
 
 
-def _report(
-    demo: Demo, rows: list[FaultRow], first: str | None, last: str | None
-) -> dict[str, Any]:
+def _outcome(demo: Demo, rows: list[FaultRow], first: str | None, last: str | None) -> Outcome:
     audit = verify(demo.stage.gateway.events)
-    return {
-        "session_id": last,
-        "same_session": first is not None and first == last,
-        "tcp": {
-            "connections": demo.download.connections(),
-            "sha256_ok": demo.download.is_correct(),
-        },
-        "audit": {"violations": audit.violations, "events": audit.events},
-        "faults": [row.report() for row in rows],
-    }
+    return Outcome(
+        session_id=last,
+        same_session=first is not None and first == last,
+        connections=demo.download.connections(),
+        sha256_ok=demo.download.is_correct(),
+        events=audit.events,
+        violations=audit.violations,
+        rows=tuple(rows),
+    )
 
 
 def main() -> int:
@@ -211,7 +142,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="demo", description=__doc__)
     parser.add_argument("--output", type=Path, default=Path("build/demo"))
     arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    interrupt_on_every_signal()
     try:
         return run(arguments.output)
     except LabRefused as refused:

@@ -8,7 +8,6 @@ lost in the tunnel too; what is lost beyond that is the product's.
 import argparse
 import json
 import math
-import signal
 import sys
 import tempfile
 import time
@@ -19,7 +18,7 @@ from typing import Any, Final
 
 from jumping_vpn.lab import topology
 from jumping_vpn.lab.link import LinkSettings
-from jumping_vpn.lab.namespaces import LabRefused, laboratory
+from jumping_vpn.lab.namespaces import LabRefused, interrupt_on_every_signal, laboratory
 from jumping_vpn.lab.probe import EchoStream, EchoWindow
 from jumping_vpn.lab.product import EventTail, rss_kib
 from jumping_vpn.lab.stage import ATTACH_SECONDS_MAX, Stage, open_stage
@@ -130,7 +129,7 @@ def main() -> int:
         jitter_us=round(arguments.jitter_ms * 1e3),
         loss=arguments.loss,
     )
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    interrupt_on_every_signal()
     try:
         with tempfile.TemporaryDirectory(prefix="jvpn-endure-") as work:
             endured = endure(Path(work), minutes=arguments.minutes, link=link)

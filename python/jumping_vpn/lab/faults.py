@@ -18,13 +18,17 @@ class Injected:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """One fault: its name, its bound for the gap, and whether packets may be lost in it."""
+    """One fault: its name, its bound for the gap, and whether packets may be lost in it.
+
+    The gap is the longest silence, or is counted from the return of what was away.
+    """
 
     name: str
     gap_ms_max: float
     lossless: bool
     inject: Callable[[Stage], Injected]
     settle_s: float = 2.0
+    gap_since_return: bool = False
 
 
 def silent_blackhole(stage: Stage) -> Injected:
@@ -90,6 +94,19 @@ FAULTS: Final = (
     Fault(name="one-way blackhole", gap_ms_max=250, lossless=True, inject=one_way_blackhole),
     Fault(name="NAT rebinding", gap_ms_max=150, lossless=True, inject=nat_rebinding),
     Fault(name="planned jump", gap_ms_max=20, lossless=True, inject=planned_jump),
-    Fault(name="gateway kill -9", gap_ms_max=500, lossless=False, inject=gateway_kill),
-    Fault(name="blackout 5 s", gap_ms_max=500, lossless=True, inject=blackout, settle_s=3.0),
+    Fault(
+        name="gateway kill -9",
+        gap_ms_max=500,
+        lossless=False,
+        inject=gateway_kill,
+        gap_since_return=True,
+    ),
+    Fault(
+        name="blackout 5 s",
+        gap_ms_max=500,
+        lossless=True,
+        inject=blackout,
+        settle_s=3.0,
+        gap_since_return=True,
+    ),
 )

@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import IO, Final
 
 TOOLS: Final[Mapping[str, str]] = {"ip": "iproute2", "nft": "nftables", "conntrack": "conntrack"}
 STOP_SECONDS_MAX: Final = 5.0
+INTERRUPTS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class LabRefused(Exception):
@@ -47,8 +49,8 @@ class Lab:
     def namespace(self, name: str) -> "Namespace":
         """Make a namespace with its loopback up."""
         full = f"{self.prefix}-{name}"
-        run("ip", "netns", "add", full)
         self._names.append(full)
+        run("ip", "netns", "add", full)
         made = Namespace(lab=self, name=full)
         made.ip("link set lo up")
         return made
@@ -62,16 +64,17 @@ class Lab:
         self._pipes += [pipe] if pipe is not None else []
 
     def close(self) -> None:
-        """End the processes, youngest first, and remove the namespaces."""
-        for process in reversed(self._processes):
-            stop(process)
-        self._processes.clear()
-        for pipe in self._pipes:
-            pipe.close()
-        self._pipes.clear()
-        for name in reversed(self._names):
-            subprocess.run(("ip", "netns", "del", name), check=False, capture_output=True)
-        self._names.clear()
+        """End the processes, youngest first, and remove the namespaces; nothing interrupts that."""
+        with uninterrupted():
+            for process in reversed(self._processes):
+                stop(process)
+            self._processes.clear()
+            for pipe in self._pipes:
+                pipe.close()
+            self._pipes.clear()
+            for name in reversed(self._names):
+                remove_namespace(name)
+            self._names.clear()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,7 +174,38 @@ def sweep(prefix: str) -> None:
     for path in Path("/run/netns").glob(f"{prefix}*-*"):
         owner = path.name.removeprefix(prefix).split("-")[0]
         if owner.isdigit() and not Path(f"/proc/{owner}").exists():
-            subprocess.run(("ip", "netns", "del", path.name), check=False, capture_output=True)
+            remove_namespace(path.name)
+
+
+def remove_namespace(name: str) -> None:
+    """Remove a namespace of ours with every process that is still inside."""
+    inside = subprocess.run(
+        ("ip", "netns", "pids", name), check=False, capture_output=True, text=True
+    )
+    for pid in inside.stdout.split():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(pid), signal.SIGKILL)
+    subprocess.run(("ip", "netns", "del", name), check=False, capture_output=True)
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Ignore who is impatient; only the main thread is ever interrupted."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in INTERRUPTS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def interrupt_on_every_signal() -> None:
+    """Make each polite signal a KeyboardInterrupt, so that everything is cleaned up."""
+    for number in INTERRUPTS:
+        signal.signal(number, signal.default_int_handler)
 
 
 def run(*command: str) -> str:

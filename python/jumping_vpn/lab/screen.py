@@ -2,14 +2,12 @@
 
 import time
 from collections.abc import Sequence
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import IO, Any, Final
 
 from jumping_vpn.client.status import ClientStatus
 from jumping_vpn.lab.faults import Fault
 from jumping_vpn.lab.probe import Download, EchoStream
-
-if TYPE_CHECKING:
-    from jumping_vpn.lab.demo import FaultRow
+from jumping_vpn.lab.report import FaultRow, Outcome
 
 COLUMNS: Final = (
     "fault",
@@ -64,32 +62,32 @@ class Screen:
             f"{data['transport_after'] or '-'}"
         )
 
-    def row(self, row: "FaultRow") -> None:
+    def row(self, row: FaultRow) -> None:
         """Sum a fault up in one line."""
         self.say(
             f"  = {row.cause}: detected {_ms(row.detect_ms)}, gap {_ms(row.gap_ms)}, "
             f"{row.lost} lost, {row.duplicated} duplicated"
         )
 
-    def verdict(
-        self, report: dict[str, Any], faults: Sequence[Fault], rows: Sequence["FaultRow"]
-    ) -> int:
+    def verdict(self, outcome: Outcome, faults: Sequence[Fault]) -> int:
         """Write the table and what holds at the end; return 0 when every goal is met."""
         self._clear()
         self._line("")
         self._line(_aligned(COLUMNS))
-        for row in rows:
+        for row in outcome.rows:
             self._line(_aligned(_cells(row)))
         self._line("")
+        promises = _promises(outcome)
         misses = [
-            text for fault, row in zip(faults, rows, strict=True) for text in _misses(fault, row)
+            text
+            for fault, row in zip(faults, outcome.rows, strict=True)
+            for text in _misses(fault, row)
         ]
-        misses += [text for text, holds in _promises(report).items() if not holds]
-        for text, holds in _promises(report).items():
+        for text, holds in promises.items():
             self._line(f"{'ok  ' if holds else 'FAIL'}  {text}")
         for miss in misses:
             self._line(f"MISS  {miss}")
-        return 1 if misses else 0
+        return 0 if all(promises.values()) and not misses else 1
 
     def _line(self, text: str) -> None:
         self._stream.write(f"{text}\n")
@@ -100,7 +98,7 @@ class Screen:
             self._stream.write("\r\x1b[2K")
 
 
-def _cells(row: "FaultRow") -> tuple[str, ...]:
+def _cells(row: FaultRow) -> tuple[str, ...]:
     figures = (_ms(row.detect_ms), _ms(row.gap_ms), row.lost, row.counted_lost, row.duplicated)
     names = (row.fault, row.cause, row.source, row.target, row.versions)
     return (*names, *(str(figure) for figure in figures))
@@ -114,21 +112,22 @@ def _ms(value: float | None) -> str:
     return "-" if value is None else f"{value:.0f} ms"
 
 
-def _promises(report: dict[str, Any]) -> dict[str, bool]:
-    tcp, audit = report["tcp"], report["audit"]
+def _promises(outcome: Outcome) -> dict[str, bool]:
     return {
-        f"the same session throughout: {report['session_id']}": report["same_session"],
-        f"one TCP connection ({tcp['connections']})": tcp["connections"] == 1,
-        "SHA-256 of the download is right": tcp["sha256_ok"],
-        f"audit of {audit['events']} events is clean": not audit["violations"],
+        f"the same session throughout: {outcome.session_id}": outcome.same_session,
+        f"one TCP connection ({outcome.connections})": outcome.connections == 1,
+        "SHA-256 of the download is right": outcome.sha256_ok,
+        f"audit of {outcome.events} events is clean": not outcome.violations,
     }
 
 
-def _misses(fault: Fault, row: "FaultRow") -> list[str]:
+def _misses(fault: Fault, row: FaultRow) -> list[str]:
     misses = []
     if not row.survived:
         misses.append(f"{fault.name}: the session did not survive")
-    if row.gap_ms > fault.gap_ms_max:
+    if row.gap_ms is None:
+        misses.append(f"{fault.name}: no echo came back")
+    elif row.gap_ms > fault.gap_ms_max:
         misses.append(
             f"{fault.name}: gap {row.gap_ms} ms, wanted at most {fault.gap_ms_max:.0f} ms"
         )
