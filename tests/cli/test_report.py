@@ -118,6 +118,15 @@ def test_the_status_tells_the_session_and_every_candidate() -> None:
     assert "!  udp/lte/gw#2   -       -       -        -         0 B      0 B" in text
 
 
+def test_a_status_never_hides_that_delivery_is_unproven() -> None:
+    late = msgspec.structs.replace(STATUS, state="VOLATILE", late_ms=80, in_state_ms=80)
+
+    first = describe(late).split("\n")[0]
+
+    assert first.startswith("laptop: VOLATILE for 80 ms")
+    assert first.endswith(": no proof of delivery for 80 ms, last told ATTACHED")
+
+
 def test_a_status_without_a_session_is_told_as_well() -> None:
     bare = msgspec.structs.replace(
         STATUS, session_id=None, transport=None, last_jump=None, candidates=(), addresses=()
@@ -158,6 +167,8 @@ STATUS = ClientStatus(
     name="laptop",
     session_id="abcdef0123456789",
     state="ATTACHED",
+    acknowledged="ATTACHED",
+    late_ms=0,
     version=9,
     epoch=4,
     transport="udp/wifi/gw#1",

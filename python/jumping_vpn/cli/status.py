@@ -34,8 +34,9 @@ def status(state_dir: Path | None, *, as_json: bool) -> None:
 
 def describe(answer: ClientStatus) -> str:
     """Return the status as a person reads it."""
+    standing = f"{answer.state} for {duration(answer.in_state_ms)}"
     lines = [
-        f"{answer.name}: {answer.state} for {duration(answer.in_state_ms)}{_through(answer)}",
+        f"{answer.name}: {standing}{_through(answer)}{_late(answer)}",
         f"  session   {answer.session_id or 'none yet'}{_ends(answer)}",
         f"  version   {answer.version}, binding {answer.epoch}",
         f"  inside    {' '.join(answer.addresses) or '-'} on {answer.interface or '-'}",
@@ -52,6 +53,13 @@ def _through(answer: ClientStatus) -> str:
     if answer.transport is None:
         return ""
     return f", through {answer.transport}" + ("" if answer.confirmed else " (unconfirmed)")
+
+
+def _late(answer: ClientStatus) -> str:
+    if not answer.late_ms:
+        return ""
+    told = "" if answer.acknowledged == answer.state else f", last told {answer.acknowledged}"
+    return f": no proof of delivery for {duration(answer.late_ms)}{told}"
 
 
 def _ends(answer: ClientStatus) -> str:

@@ -74,16 +74,21 @@ class Operation:
         now, wall_ms = self._clock.now(), self._clock.wall_ms()
         view, transport = self._core.view, self._core.transport
         session = None if view is None else view.session
+        acknowledged = State.BIRTH if session is None else session.state
+        standing, late_ms = self._core.standing, self._core.late_ms(now=now)
+        late = standing is not acknowledged
         figures = {each.path: each for each in self._plane.paths()}
         return ClientStatus(
             name=self._name,
             session_id=None if session is None else session.session_id.hex(),
-            state=State.BIRTH if session is None else session.state,
+            state=standing,
+            acknowledged=acknowledged,
+            late_ms=late_ms,
             version=0 if session is None else session.version,
             epoch=0 if session is None else session.epoch,
             transport=None if transport is None else str(transport),
-            confirmed=bool(session and session.binding and session.binding.confirmed),
-            in_state_ms=now - self._history.in_state_since,
+            confirmed=bool(view and view.binding and view.binding.confirmed),
+            in_state_ms=late_ms if late else now - self._history.in_state_since,
             interface=self._tunnel.interface,
             addresses=() if view is None else view.addresses,
             routes=() if view is None else view.routes,
@@ -155,11 +160,11 @@ async def _outcome(events: asyncio.Queue[Event]) -> Event:
 
 
 def _line(candidate: Candidate, figures: PathFigures | None) -> CandidateLine:
-    measured = candidate.measured and figures is not None
+    measured = figures is not None and (candidate.measured or figures.srtt_us > 0)
     return CandidateLine(
         transport=str(candidate.transport),
         active=figures is not None and figures.active,
-        answering=candidate.measured and candidate.loss < 1,
+        answering=measured and candidate.loss < 1,
         srtt_us=figures.srtt_us if figures and measured else None,
         jitter_us=figures.jitter_us if figures and measured else None,
         loss_in=figures.loss_in if figures and measured else None,

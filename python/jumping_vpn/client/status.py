@@ -30,11 +30,17 @@ class LastJump(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClientStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything about the session as the client sees it. Durations are milliseconds."""
+    """Everything about the session as the client sees it. Durations are milliseconds.
+
+    `state` is how it stands here and now, `acknowledged` what the gateway said last, at `version`.
+    `late_ms` is for how long delivery has been unproven beyond the bound of its heartbeat.
+    """
 
     name: str
     session_id: str | None
     state: str
+    acknowledged: str
+    late_ms: int
     version: int
     epoch: int
     transport: str | None

@@ -34,7 +34,7 @@ from jumping_vpn.core.ready import (
     SealRoot,
     Withdraw,
 )
-from jumping_vpn.core.session.model import Transport
+from jumping_vpn.core.session.model import State, Transport
 from jumping_vpn.core.session.reasons import Reason
 from jumping_vpn.core.view import View, restored
 from jumping_vpn.core.wire import messages as m
@@ -83,6 +83,20 @@ class ClientCore:
     def transport(self) -> Transport | None:
         """The transport of that path."""
         return self._desk.transport
+
+    @property
+    def standing(self) -> State:
+        """The state as it is here: unproven is not healthy, whatever the authority said last."""
+        view = self._desk.view
+        if view is None:
+            return State.BIRTH
+        late = self._desk.late_since is not None and view.standing is State.ATTACHED
+        return State.VOLATILE if late else view.standing
+
+    def late_ms(self, *, now: Millis) -> int:
+        """Return for how long delivery has been unproven beyond its bound, 0 where it is proven."""
+        since = self._desk.late_since
+        return 0 if since is None else max(1, now - since)
 
     @property
     def candidates(self) -> tuple[Candidate, ...]:
@@ -338,6 +352,10 @@ class ClientCore:
     def _on_sampled(self, turn: Turn, sample: f.PathSampled) -> None:
         desk = self._desk
         desk.unwell = sample.late_us > 0
+        if not desk.unwell:
+            desk.late_since = None
+        elif desk.late_since is None:
+            desk.late_since = Millis(turn.now - sample.late_us // 1000)
         if desk.active is not None:
             loss = max(sample.loss_in, sample.loss_out)
             desk.paths.measure(

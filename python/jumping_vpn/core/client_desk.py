@@ -116,6 +116,7 @@ class ClientDesk:
         self.contender: Contender | None = None
         self.denied: Contender | None = None
         self.unwell = False
+        self.late_since: Millis | None = None
         self.ended = False
         self.jumped: Jumped | None = None
         self.unconfirmed: Unconfirmed | None = None

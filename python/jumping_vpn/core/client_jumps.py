@@ -64,6 +64,8 @@ def pursue(
     desk: ClientDesk, turn: Turn, cause: Reason, *, lost: BindingEpoch, detect_ms: int = 0
 ) -> None:
     """Begin to pursue a binding because there is none."""
+    if desk.late_since is None:
+        desk.late_since = Millis(turn.now - detect_ms)
     desk.pursuit = Pursuit(
         trigger=m.Trigger.DEATH,
         cause=cause,
@@ -237,6 +239,7 @@ def adopt(desk: ClientDesk, turn: Turn, plan: Adopted, sealed: bytes) -> None:
     desk.pursuit = None
     desk.active = plan.path
     desk.unwell = False
+    desk.late_since = None
     desk.contender = None
     for timer in ("ask", "withdraw", "loss"):
         desk.timers.pop(timer, None)
