@@ -14,7 +14,7 @@ MINUTES ?= 30
 # What the built extension depends on; cargo finds out what of it is stale.
 NATIVE := pyproject.toml Cargo.toml Cargo.lock $(shell find crates -name '*.rs' -o -name Cargo.toml)
 
-.PHONY: help setup build check test demo soak doctor bless docs bench clean system root
+.PHONY: help setup build check test demo soak doctor bless docs bench clean system root bytecode
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,7 +31,7 @@ test: setup ## Everything that must pass before a change lands. As root: also th
 	@tools/rust_toolchain.sh
 	@$(PYTHON) tools/checks.py test
 
-demo: root setup ## Watch a download survive every fault. Needs root, for network namespaces.
+demo: root setup bytecode ## Watch a download survive every fault. Needs root, for network namespaces.
 	@$(PYTHON) -m jumping_vpn.lab.demo
 
 soak: root setup ## Run the echo stream on lossy paths, where nothing should happen: make soak MINUTES=30.
@@ -50,12 +50,17 @@ bless: setup ## Rewrite transcripts, generated pages and the style baseline; sho
 docs: setup ## Write the pages of docs/ that are made from the code.
 	@$(PYTHON) tools/generate_docs.py
 
-bench: setup ## Measure, and keep the figures: make bench NAME=store. Without NAME: the list.
+bench: setup bytecode ## Measure, and keep the figures: make bench NAME=store. Without NAME: the list.
 	@PYTHONPATH=python:tests $(PYTHON) -m bench $(NAME)
 
 clean: ## Remove everything that can be made again.
 	rm -rf $(VENV) target build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find python -name '*.so' -delete
+
+# Compiled ahead, because not every environment lets Python keep what it compiles on the way: a
+# gateway that compiles itself at each start is back half as fast.
+bytecode:
+	@$(PYTHON) -m compileall -q python
 
 root:
 	@[ "$$(id -u)" = 0 ] || { echo "this makes network namespaces, which needs root: sudo make $(MAKECMDGOALS)"; exit 5; }

@@ -8,7 +8,7 @@ import click
 import msgspec
 import pytest
 
-from jumping_vpn.cli.report import LINES_MAX, Terminal, line_of, terminal
+from jumping_vpn.cli.report import EVENTS_PER_SECOND_MAX, LINES_MAX, Terminal, line_of, terminal
 from jumping_vpn.cli.sessions import _row as session_row
 from jumping_vpn.cli.status import describe
 from jumping_vpn.client.status import CandidateLine, ClientStatus, LastJump
@@ -85,6 +85,22 @@ def test_an_output_that_nobody_reads_costs_lines_and_never_waits(
     output = capsys.readouterr()
     assert output.out.splitlines() == [*map(str, range(LINES_MAX)), "again"]
     assert "(3 lines were not shown: the output was not read)" in output.err
+
+
+def test_of_a_storm_of_events_people_are_shown_the_first_and_the_number(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shown = Terminal(as_json=False)
+    storm = event(EventType.SECURITY_EVENT, SecurityData(what="FORGED", source=None, count=3))
+    for _ in range(EVENTS_PER_SECOND_MAX + 7):
+        shown.happened(storm)
+
+    shown.finish()
+    shown.write()
+
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == EVENTS_PER_SECOND_MAX + 1
+    assert lines[-1] == "(7 more events in that second; the log has them)"
 
 
 def test_lines_for_an_output_that_is_closed_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,8 @@ from jumping_vpn.core import event_data as d
 from jumping_vpn.core.events import Event, Severity
 
 LINES_MAX: Final = 1024
+EVENTS_PER_SECOND_MAX: Final = 50
+"""What a person is shown; a busy gateway has thousands, and the log has them all."""
 CLOSING_SECONDS_MAX: Final = 2.0
 COLOURS: Final = {Severity.WARNING: "yellow", Severity.ERROR: "red"}
 STATE_COLOURS: Final = {
@@ -36,12 +38,21 @@ class Terminal:
     def __init__(self, *, as_json: bool) -> None:
         self._as_json = as_json
         self._lines: queue.Queue[tuple[TextIO, str] | None] = queue.Queue(LINES_MAX)
+        self._second = 0
+        self._events = 0
         self.lost = 0
 
     def happened(self, event: Event) -> None:
-        """Show an event."""
-        text = msgspec.json.encode(event).decode() if self._as_json else line_of(event)
-        self._put(sys.stdout, text)
+        """Show an event; of many in one second a person is shown the first, and the number."""
+        if self._as_json:
+            self._put(sys.stdout, msgspec.json.encode(event).decode())
+            return
+        if (second := event.ts_ms // 1000) != self._second:
+            self._sum_up()
+            self._second, self._events = second, 0
+        self._events += 1
+        if self._events <= EVENTS_PER_SECOND_MAX:
+            self._put(sys.stdout, line_of(event))
 
     def say(self, text: str) -> None:
         """Show where the service stands."""
@@ -62,10 +73,16 @@ class Terminal:
 
     def finish(self) -> None:
         """Say that no more lines come; `write` returns after those that wait."""
+        self._sum_up()
         try:
             self._lines.put(None, timeout=CLOSING_SECONDS_MAX)
         except queue.Full:
             return
+
+    def _sum_up(self) -> None:
+        more = self._events - EVENTS_PER_SECOND_MAX
+        if more > 0:
+            self._put(sys.stdout, f"({more} more events in that second; the log has them)")
 
     def _put(self, file: TextIO, text: str) -> None:
         try:

@@ -4,8 +4,7 @@
 exported, not when it is saved with its move.
 """
 
-import uuid
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any, Final
@@ -150,14 +149,15 @@ class Stamp:
 
     def next(self) -> "Stamp":
         """Return the stamp of the event that follows in the same instant."""
-        return replace(self, ordinal=self.ordinal + 1)
+        return Stamp(wall_ms=self.wall_ms, entropy=self.entropy, ordinal=self.ordinal + 1)
 
     def event_id(self) -> str:
         """Return a UUIDv7 (RFC 9562), with the ordinal as its counter."""
         random = int.from_bytes(self.entropy[:8], "big") & (1 << 62) - 1
         ordinal = self.ordinal & 0xFFF
         value = (self.wall_ms & (1 << 48) - 1) << 80 | 7 << 76 | ordinal << 64 | 2 << 62 | random
-        return str(uuid.UUID(int=value))
+        text = f"{value:032x}"
+        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

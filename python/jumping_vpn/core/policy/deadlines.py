@@ -65,10 +65,9 @@ def after_move(
 ) -> Deadlines:
     """Return the deadlines after a move; `confirm_ms` is for a binding that it makes."""
     before, after = moved.before, moved.after
-    session_ends = deadlines.session_ends
+    running = deadlines
     if before.shape is Shape.BIRTH:
-        session_ends = Millis(now + policy.session_ttl)
-    running = replace(deadlines, session_ends=session_ends)
+        running = replace(deadlines, session_ends=Millis(now + policy.session_ttl))
     match after.shape:
         case Shape.BIRTH | Shape.TERMINATED:
             return Deadlines()
@@ -118,12 +117,13 @@ def confirm_wait(*, srtt_us: int, timeouts: int) -> Millis:
 def _attached(
     running: Deadlines, before: Session, after: Session, *, confirm_ms: Millis, now: Millis
 ) -> Deadlines:
-    calm = replace(running, volatile_ends=None, degraded_ends=None)
-    if after.binding is None or after.binding == before.binding:
-        return calm
-    if after.binding.confirmed:
-        return after_confirmation(calm)
-    return replace(calm, confirm_ends=Millis(now + confirm_ms))
+    binding = after.binding
+    if binding is None or binding == before.binding:
+        return replace(running, volatile_ends=None, degraded_ends=None)
+    if binding.confirmed:
+        return after_confirmation(replace(running, volatile_ends=None, degraded_ends=None))
+    waits_until = Millis(now + confirm_ms)
+    return replace(running, volatile_ends=None, degraded_ends=None, confirm_ends=waits_until)
 
 
 def _recovering(running: Deadlines, before: Session, policy: Policy, *, now: Millis) -> Deadlines:
