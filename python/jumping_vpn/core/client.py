@@ -322,7 +322,7 @@ class ClientCore:
             fact.path,
             srtt_us=fact.srtt_us,
             jitter_us=fact.jitter_us,
-            loss=fact.loss,
+            loss=desk.binding_loss if fact.path == desk.active else fact.loss,
             now=turn.now,
         )
         path = desk.paths.find(fact.path)
@@ -357,12 +357,12 @@ class ClientCore:
         elif desk.late_since is None:
             desk.late_since = Millis(turn.now - sample.late_us // 1000)
         if desk.active is not None:
-            loss = max(sample.loss_in, sample.loss_out)
+            desk.note_loss(max(sample.loss_in, sample.loss_out))
             desk.paths.measure(
                 desk.active,
                 srtt_us=sample.srtt_us,
                 jitter_us=sample.jitter_us,
-                loss=loss,
+                loss=desk.binding_loss,
                 now=turn.now,
             )
         if desk.unwell and "moved" in desk.timers:

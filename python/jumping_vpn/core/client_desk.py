@@ -116,6 +116,7 @@ class ClientDesk:
         self.contender: Contender | None = None
         self.denied: Contender | None = None
         self.unwell = False
+        self.binding_loss = 0.0
         self.late_since: Millis | None = None
         self.ended = False
         self.jumped: Jumped | None = None
@@ -271,6 +272,14 @@ class ClientDesk:
         if bound and self.paths.is_starved and "ids" not in self.timers:
             self.timers["ids"] = Millis(turn.now + IDS_PAUSE)
             self.tell(turn, m.PathReport(unused_lookup_ids=len(self.paths.unused_ids)))
+
+    def note_loss(self, loss: float) -> None:
+        """Take over the loss of the binding; within its bound it is no reason to leave a path.
+
+        Few probes say little about a rate, and the binding's own count is told only when it
+        crosses its bound: compared below it, chance would move the session.
+        """
+        self.binding_loss = loss if loss > self.policy.loss_threshold else 0.0
 
     def _pace(self) -> Millis:
         if self.view is None:

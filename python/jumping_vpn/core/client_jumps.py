@@ -239,6 +239,7 @@ def adopt(desk: ClientDesk, turn: Turn, plan: Adopted, sealed: bytes) -> None:
     desk.pursuit = None
     desk.active = plan.path
     desk.unwell = False
+    desk.binding_loss = 0.0
     desk.late_since = None
     desk.contender = None
     for timer in ("ask", "withdraw", "loss"):
