@@ -4,7 +4,6 @@ Its host has one loopback network for each few clients, because strangers of one
 shake hands only so often.
 """
 
-import os
 import signal
 import subprocess
 import sys
@@ -26,6 +25,7 @@ JVPN: Final = (sys.executable, "-m", "jumping_vpn")
 PORT: Final = 4789
 PREFIXES: Final = 64
 GATEWAY_CPU, SWARM_CPU = 0, 1
+PINNED: Final = ("taskset", "--cpu-list", str(GATEWAY_CPU))
 ASK_SECONDS_MAX: Final = 5.0
 POLL_SECONDS: Final = 0.05
 POLICY: Final = """
@@ -87,12 +87,11 @@ class Site:
     def start(self) -> None:
         """Start the process on its core."""
         self.process = subprocess.Popen(
-            (*JVPN, "gateway", "run", str(self.directory)),
+            (*PINNED, *JVPN, "gateway", "run", str(self.directory)),
             stdin=subprocess.DEVNULL,
             stdout=(self.directory.parent / "gateway.log").open("ab"),
             stderr=subprocess.STDOUT,
             text=True,
-            preexec_fn=lambda: os.sched_setaffinity(0, {GATEWAY_CPU}),
         )
 
     def kill(self) -> None:

@@ -79,7 +79,7 @@ class Member:
             policy_version=1,
         )
         message = self._message(payload, sequence=self.attempt)
-        self.plane.request(self.attempt, [(PATH, lookup_id, message)], False)
+        self.plane.request(self.attempt, [(PATH, lookup_id, message)], early=False)
 
     def take_answer(self, fact: ResponseOpened) -> str | None:
         """Take the binding that an answer grants, or return the reason of its refusal."""

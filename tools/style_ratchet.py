@@ -137,17 +137,22 @@ def history(source: Source) -> Iterator[Fault]:
 
 
 def waits(source: Source) -> Iterator[Fault]:
-    """Find tests that let time pass; a pause in a loop that looks for something is no such."""
+    """Find tests that let time pass.
+
+    A pause in a loop that looks for something is none, nor is one that says what it `paces`.
+    """
     if not source.is_test:
         return
     if source.is_rust:
         yield from _in_code(source, THREAD_SLEEP)
         return
-    tree = ast.parse(source.text)
+    tree, lines = ast.parse(source.text), source.text.splitlines()
     loops = [node for node in ast.walk(tree) if isinstance(node, ast.While)]
     in_loops = {id(each) for loop in loops for each in ast.walk(loop)}
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and id(node) not in in_loops and _sleeps(node):
+        if not isinstance(node, ast.Call) or id(node) in in_loops or not _sleeps(node):
+            continue
+        if "# paces: " not in lines[node.lineno - 1]:
             yield Fault(where=f"{source.path}:{node.lineno}", what=ast.unparse(node))
 
 
@@ -196,7 +201,7 @@ RULES: Final = (
     Rule(
         name="tests do not wait for time to pass",
         why="A test that sleeps is slow on a fast machine and wrong on a slow one.",
-        mend="wait for the event itself, or pass the time in",
+        mend="wait for the event, or pass the time in; in real time say `# paces: what for`",
         find=waits,
     ),
     Rule(

@@ -101,7 +101,7 @@ def test_a_gateway_that_is_killed_in_the_middle_of_jumps_keeps_the_session(
 
     for _ in range(KILLS):
         with jumping(stage):
-            time.sleep(chance.uniform(0, 0.25))
+            time.sleep(chance.uniform(0, 0.25))  # paces: killed at any instant of a jump
             stage.gateway.kill()
             stage.gateway.start()
         echoes.wait_flowing()

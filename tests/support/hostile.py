@@ -128,7 +128,7 @@ def attack(address: str, file: str, packets: str) -> None:
         for number, (kind, packet) in enumerate(made(heard, int(packets))):
             ahead = number / PACKETS_A_SECOND - (time.monotonic() - begun)
             if ahead > 0.005:
-                time.sleep(ahead)
+                time.sleep(ahead)  # paces: as fast as a stranger may be, not faster
             stranger.send(packet)
             sent[kind] += 1
     sys.stdout.write(json.dumps(sent))

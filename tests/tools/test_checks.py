@@ -9,6 +9,7 @@ import pytest
 import checks
 from checks import Check, Lane
 
+PARTS = {"bytecode", "root", "system"}
 MAKEFILE = (Path(__file__).parents[2] / "Makefile").read_text()
 
 
@@ -76,7 +77,7 @@ def test_what_passes_before_a_change_lands_includes_every_check():
 
 
 def test_every_target_has_a_line():
-    targets = set(re.findall(r"^([a-z]+):", MAKEFILE, re.MULTILINE)) - {"system", "root"}
+    targets = set(re.findall(r"^([a-z]+):", MAKEFILE, re.MULTILINE)) - PARTS
 
     assert targets == set(re.findall(r"^([a-z]+):.*## .*\.$", MAKEFILE, re.MULTILINE))
 

@@ -84,6 +84,7 @@ def test_a_broken_rule_is_found_with_its_line(find: Find, path: str, text: str):
         (style_ratchet.history, "python/a.py", 'text = "previously"\n'),
         (style_ratchet.waits, "python/a.py", "time.sleep(0.1)\n"),
         (style_ratchet.waits, "tests/a.py", "await asyncio.sleep(0)\n"),
+        (style_ratchet.waits, "tests/a.py", "time.sleep(gap)  # paces: one packet per gap\n"),
         (style_ratchet.waits, "tests/a.py", "while not done():\n    time.sleep(0.01)\n"),
         (style_ratchet.impure, "crates/jump-io/src/a.rs", "use std::time::Instant;\n"),
         (style_ratchet.impure, "crates/jump-proto/src/a.rs", "// as std::time does\n"),
