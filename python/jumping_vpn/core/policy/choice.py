@@ -190,7 +190,8 @@ def choose_ordered(
     A person may choose a bad path; policy's adapters, hops, budget and cooldown still hold.
     """
     considered = consider(candidates, policy, now=now)
-    usable = _open(considered) if wanted is None else _open(considered, *OVERRIDABLE)
+    overridden = (Exclusion.COOLDOWN,) if wanted is None else OVERRIDABLE
+    usable = _open(considered, *overridden)
     chosen = tuple(each for each in usable if wanted in {None, each.transport.id})[:1]
     if not chosen:
         return _stay(Reason.NO_CANDIDATE, considered)
