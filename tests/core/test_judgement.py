@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from jumping_vpn.core.facts import PathSampled
 from jumping_vpn.core.ids import Millis
@@ -47,11 +48,11 @@ GOOD = PathSampled(
     ],
 )
 def test_a_figure_breaches_beyond_its_factor_and_its_floor(figures, reason):
-    assert breach_of(replace(GOOD, **figures), POLICY) is reason
+    assert breach_of(but(**figures), POLICY) is reason
 
 
 def test_only_a_healthy_session_is_breached():
-    bad = replace(GOOD, late_us=1)
+    bad = but(late_us=1)
     expected = QualityBreached(epoch=1, reason=Reason.HEARTBEAT_LATE)
 
     for shape in Shape:
@@ -63,7 +64,7 @@ def test_only_a_healthy_session_is_breached():
 def test_a_sample_of_another_binding_means_nothing():
     quality = Quality(epoch=2, good_since=Millis(5))
 
-    judged = judge(replace(GOOD, late_us=1), attached(epoch=2), POLICY, quality, now=Millis(10))
+    judged = judge(but(late_us=1), attached(epoch=2), POLICY, quality, now=Millis(10))
 
     assert judged == Judgement(input=None, quality=quality)
 
@@ -86,7 +87,7 @@ def test_a_breach_begins_the_window_anew():
     session = session_of(Shape.VOLATILE)
     judged = judge(GOOD, session, POLICY, None, now=Millis(1000))
 
-    bad = judge(replace(GOOD, loss_in=1.0), session, POLICY, judged.quality, now=Millis(2000))
+    bad = judge(but(loss_in=1.0), session, POLICY, judged.quality, now=Millis(2000))
     good = judge(GOOD, session, POLICY, bad.quality, now=Millis(2100))
 
     assert bad.wake_at is None
@@ -99,7 +100,7 @@ def test_the_dwell_delays_the_restoration_only():
     session = replace(session_of(Shape.VOLATILE), since=Millis(1000))
 
     assert judge(GOOD, session, policy, None, now=Millis(2000)).wake_at == 31_000
-    breached = judge(replace(GOOD, late_us=1), attached(), policy, None, now=Millis(0))
+    breached = judge(but(late_us=1), attached(), policy, None, now=Millis(0))
     assert isinstance(breached.input, QualityBreached)
 
 
@@ -108,3 +109,7 @@ def test_the_quality_of_a_binding_that_was_left_restores_nothing():
     session = replace(session_of(Shape.VOLATILE), epoch=2, binding=attached(epoch=2).binding)
 
     assert settle(session, POLICY, quality, now=Millis(99_999)).input is None
+
+
+def but(**figures: object) -> PathSampled:
+    return structs.replace(GOOD, **figures)

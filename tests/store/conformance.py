@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from jumping_vpn.core.ids import Attempt, NodeId, SessionNumber
 from jumping_vpn.core.ready import Save
@@ -285,7 +286,7 @@ class Conformance:
         record = await created(store)
 
         with pytest.raises(InvariantBroken):
-            await store.save(replace(jump(record), events=()))
+            await store.save(structs.replace(jump(record), events=()))
 
         assert await store.get(session_id(1)) == record
 

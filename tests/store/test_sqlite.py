@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from jumping_vpn.core.ids import StateVersion
 from jumping_vpn.store.contract import (
@@ -100,7 +101,7 @@ async def test_a_version_of_64_bits_is_kept(path: Path) -> None:
     save = birth(1)
     far = StateVersion(2**64 - 3)
     session = replace(save.record.session, version=far)
-    old = replace(
+    old = structs.replace(
         save,
         record=replace(save.record, session=session),
         expected_version=StateVersion(far - 1),

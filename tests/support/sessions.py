@@ -73,14 +73,14 @@ def any_input_of(
         "ownership_epoch": OwnershipEpoch(session.ownership_epoch + 1),
         "reason": reason or row.reasons[0],
     }
-    return on(**{name: values[name] for name in on.__dataclass_fields__})
+    return on(**{name: values[name] for name in on.__struct_fields__})
 
 
 def inputs_for(session: Session) -> st.SearchStrategy[Input]:
     """Return inputs that fit `session`, and observations of the binding before its own."""
     stale = replace(session, epoch=BindingEpoch(max(0, session.epoch - 1)))
     fitting = st.sampled_from(INPUTS).map(lambda on: any_input_of(on, session))
-    late = st.sampled_from([on for on in INPUTS if "epoch" in on.__dataclass_fields__]).map(
+    late = st.sampled_from([on for on in INPUTS if "epoch" in on.__struct_fields__]).map(
         lambda on: any_input_of(on, stale)
     )
     return fitting | late

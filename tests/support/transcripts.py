@@ -183,7 +183,7 @@ class Story:
         """Make an input of its name; what its class does not have is not read."""
         made = INPUT_NAMED[word]
         values: dict[str, Any] = {}
-        for name in made.__dataclass_fields__:
+        for name in made.__struct_fields__:
             match name:
                 case "binding":
                     values[name] = self._binding(arguments, now)

@@ -7,7 +7,7 @@ taken as it describes itself.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias
 
 from jumping_vpn.core.ids import BindingEpoch, Millis, NodeId, OwnershipEpoch, StateVersion
@@ -116,7 +116,7 @@ def _input_of(session: Session, move: SeenMove, known: Known) -> Input | None:
         if row.on is OwnershipMoved:
             return OwnershipMoved(owner=known.owner, ownership_epoch=epoch, reason=reason)
         values: dict[str, Any] = {"epoch": session.epoch, "reason": reason}
-        return row.on(**{each.name: values[each.name] for each in fields(row.on)})
+        return row.on(**{name: values[name] for name in row.on.__struct_fields__})
     return None
 
 

@@ -1,7 +1,8 @@
 """What reaches a role besides facts from the data plane: commands, and what discovery finds."""
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from jumping_vpn.core.policy.limits import Policy
@@ -11,31 +12,27 @@ if TYPE_CHECKING:
 # Gateway: what an operator orders.
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Terminate:
+class Terminate(Struct, frozen=True, kw_only=True):
     """End this session: OPERATOR_REQUEST or POLICY_TERMINATION."""
 
     reason: "Reason"
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChangePolicy:
+class ChangePolicy(Struct, frozen=True, kw_only=True):
     """Move this session to another policy, explicitly."""
 
     policy: "Policy"
     policy_version: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AnnounceEndpoints:
+class AnnounceEndpoints(Struct, frozen=True, kw_only=True):
     """Tell this session's client the ways to reach the gateway."""
 
     endpoints: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Drain:
+class Drain(Struct, frozen=True, kw_only=True):
     """Give the binding up in good order; the client reattaches where it can (GATEWAY_DRAINED)."""
 
 
@@ -45,8 +42,7 @@ Command: TypeAlias = Terminate | ChangePolicy | AnnounceEndpoints | Drain
 # Client: what discovery finds and the person at the machine orders.
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CandidateAppeared:
+class CandidateAppeared(Struct, frozen=True, kw_only=True):
     """A local interface leads to this endpoint; `preference` is the operator's, low first."""
 
     interface: str
@@ -56,8 +52,7 @@ class CandidateAppeared:
     preference: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CandidateGone:
+class CandidateGone(Struct, frozen=True, kw_only=True):
     """The interface, its address or its route went away, or the path cannot be opened.
 
     `endpoint` None means every candidate of the interface. The cause is LINK_DOWN or SOCKET_ERROR.
@@ -68,20 +63,17 @@ class CandidateGone:
     cause: "Reason"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OperatorJump:
+class OperatorJump(Struct, frozen=True, kw_only=True):
     """Jump now, make before break; `transport` names an interface or transport, None the best."""
 
     transport: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GoDown:
+class GoDown(Struct, frozen=True, kw_only=True):
     """End the session for good (`jvpn down`): TERMINATE is sent and secrets are erased."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stop:
+class Stop(Struct, frozen=True, kw_only=True):
     """Stop the process and keep the session for the next start."""
 
 

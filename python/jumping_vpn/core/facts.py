@@ -5,12 +5,12 @@ the fact's name implies. Times are milliseconds of the process's monotonic clock
 otherwise.
 """
 
-from dataclasses import dataclass
 from typing import Final, TypeAlias, get_args
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BirthProven:
+
+class BirthProven(Struct, frozen=True, kw_only=True):
     """A client's first packet under a new session's keys: a CONTROL packet with HANDSHAKE_INIT."""
 
     birth: int
@@ -20,8 +20,7 @@ class BirthProven:
     message: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReattachRequested:
+class ReattachRequested(Struct, frozen=True, kw_only=True):
     """A REATTACH_REQUEST whose proof of possession verified; the gateway's ladder decides.
 
     `token` names the opened request in the data plane until it is answered or forgotten.
@@ -47,8 +46,7 @@ class ReattachRequested:
     message: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionWanted:
+class SessionWanted(Struct, frozen=True, kw_only=True):
     """A genuine lookup id names a session that the data plane does not hold: ask the store."""
 
     token: int
@@ -56,8 +54,7 @@ class SessionWanted:
     source: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MessageReceived:
+class MessageReceived(Struct, frozen=True, kw_only=True):
     """An authentic control message under the binding `epoch` (0: a birth's)."""
 
     number: int
@@ -65,16 +62,14 @@ class MessageReceived:
     message: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BindingConfirmed:
+class BindingConfirmed(Struct, frozen=True, kw_only=True):
     """The first packet under a binding's keys arrived (client: its confirm was acknowledged)."""
 
     number: int
     epoch: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PathSampled:
+class PathSampled(Struct, frozen=True, kw_only=True):
     """The figures of a binding's path, sent when one crosses a bound, and while any is outside.
 
     `late_us` is how long delivery has been unproven beyond the bound of the heartbeat (0: in time).
@@ -91,8 +86,7 @@ class PathSampled:
     late_us: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PeerSilent:
+class PeerSilent(Struct, frozen=True, kw_only=True):
     """Gateway: nothing authentic came for `peer_silence_max` after the first overdue heartbeat."""
 
     number: int
@@ -100,8 +94,7 @@ class PeerSilent:
     silent_us: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AddressMoved:
+class AddressMoved(Struct, frozen=True, kw_only=True):
     """Data that authenticates under the binding came from another address.
 
     The gateway saw it, or told the client, where `source` is empty.
@@ -112,8 +105,7 @@ class AddressMoved:
     source: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ForgeriesCounted:
+class ForgeriesCounted(Struct, frozen=True, kw_only=True):
     """A rate-limited summary of packets that failed authentication or rate, by what they were."""
 
     what: str
@@ -121,30 +113,26 @@ class ForgeriesCounted:
     count: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FactsDropped:
+class FactsDropped(Struct, frozen=True, kw_only=True):
     """The upward queue overflowed and `count` facts were given up."""
 
     count: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FenceClosed:
+class FenceClosed(Struct, frozen=True, kw_only=True):
     """The dead-man deadline passed: the data plane forwards nothing until it is extended."""
 
     since_us: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HandshakeDone:
+class HandshakeDone(Struct, frozen=True, kw_only=True):
     """Client: HANDSHAKE_RESPONSE verified on `path`; the birth binding carries control messages."""
 
     path: int
     session_id: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResponseOpened:
+class ResponseOpened(Struct, frozen=True, kw_only=True):
     """Client: a REATTACH_RESPONSE to a pending request opened; the data plane calls it `token`."""
 
     token: int
@@ -153,8 +141,7 @@ class ResponseOpened:
     message: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BindingSilent:
+class BindingSilent(Struct, frozen=True, kw_only=True):
     """Client: the silence on the active path reached the bound of the false-death budget.
 
     `direction` is `in`, `out` or `both`; `misses` heartbeats were missed in `silent_us`, while
@@ -169,20 +156,17 @@ class BindingSilent:
     standby_answered: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResetHinted:
+class ResetHinted(Struct, frozen=True, kw_only=True):
     """Client: the gateway proved that it holds no keys for the index of the binding `epoch`."""
 
     epoch: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionGone:
+class SessionGone(Struct, frozen=True, kw_only=True):
     """Client: the gateway proved that the session is over."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PathAnswered:
+class PathAnswered(Struct, frozen=True, kw_only=True):
     """Client: a candidate path answered a probe; first time after silence, or its figures moved."""
 
     path: int
@@ -191,15 +175,13 @@ class PathAnswered:
     loss: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PathFellSilent:
+class PathFellSilent(Struct, frozen=True, kw_only=True):
     """Client: a candidate path stopped answering its probes."""
 
     path: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PathFailed:
+class PathFailed(Struct, frozen=True, kw_only=True):
     """Client: the socket of a path failed locally with `errno` when sending."""
 
     path: int

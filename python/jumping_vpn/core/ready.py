@@ -8,9 +8,10 @@ equal.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from jumping_vpn.core.client_state import ClientState
@@ -33,16 +34,14 @@ if TYPE_CHECKING:
 # Derive: ask the data plane for what the save must carry. Installs nothing.
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SealBirth:
+class SealBirth(Struct, frozen=True, kw_only=True):
     """Gateway: `seal_birth(birth)`; answer `Derived(sealed=...)`."""
 
     birth: int
     plan: Any = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeriveJump:
+class DeriveJump(Struct, frozen=True, kw_only=True):
     """Gateway: `derive(token, epoch, owner)` and `lookup_ids(number, ids)`: all of `Derived`."""
 
     token: int
@@ -53,15 +52,13 @@ class DeriveJump:
     plan: Any = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SealRoot:
+class SealRoot(Struct, frozen=True, kw_only=True):
     """Client: `seal_root()`; answer `Derived(sealed=...)`."""
 
     plan: Any = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Adopt:
+class Adopt(Struct, frozen=True, kw_only=True):
     """Client: `adopt(token, epoch, owner, window_lost)`; answer `Derived(sealed=...)`."""
 
     token: int
@@ -74,8 +71,7 @@ class Adopt:
 Derive: TypeAlias = SealBirth | DeriveJump | SealRoot | Adopt
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Derived:
+class Derived(Struct, frozen=True, kw_only=True):
     """The data plane's answer to a `Derive`; hand it to the role's `derived` with the order itself.
 
     `given_up` and `in_doubt` count the packets of this side's own direction since the last jump.
@@ -92,8 +88,7 @@ class Derived:
 # Save: make it durable before anybody can notice.
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Save:
+class Save(Struct, frozen=True, kw_only=True):
     """Write the record and the events of its moves in one transaction, if the expectations hold.
 
     With `create` the record is new, and the store gives it its number (`record.number` is 0).
@@ -106,8 +101,7 @@ class Save:
     create: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Touch:
+class Touch(Struct, frozen=True, kw_only=True):
     """Write the record's unversioned fields (floors, confirmation); no move, no event.
 
     `lazy`: take it into the cache of records at once, write it when convenient, the newest only.
@@ -118,8 +112,7 @@ class Touch:
     lazy: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Keep:
+class Keep(Struct, frozen=True, kw_only=True):
     """Client: write the state file atomically and durably (or erase it: `state` is None).
 
     `lazy`: losing it costs a round trip, never safety; write it when convenient, the newest only.
@@ -146,8 +139,7 @@ RETRIES_MAX: Final = 3
 # Bind: change what the data plane carries.
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Install:
+class Install(Struct, frozen=True, kw_only=True):
     """Gateway: `install(...)` a session that came from the store, with the limits of its policy."""
 
     number: "SessionNumber"
@@ -158,8 +150,7 @@ class Install:
     policy: "Policy"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AdoptBirth:
+class AdoptBirth(Struct, frozen=True, kw_only=True):
     """Gateway: `adopt_birth(birth, number, ...)`, with the number that the create returned."""
 
     birth: int
@@ -167,16 +158,14 @@ class AdoptBirth:
     policy: "Policy"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BindJump:
+class BindJump(Struct, frozen=True, kw_only=True):
     """Gateway: `bind(token, keep_previous)`."""
 
     token: int
     keep_previous: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DropBinding:
+class DropBinding(Struct, frozen=True, kw_only=True):
     """`drop_binding(number, epoch)`, after `last_words` (if any) went out under that binding."""
 
     number: "SessionNumber"
@@ -184,8 +173,7 @@ class DropBinding:
     last_words: "Envelope | None" = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Release:
+class Release(Struct, frozen=True, kw_only=True):
     """Gateway: `release(number)` after `last_words`; the addresses go back to the pool."""
 
     number: "SessionNumber"
@@ -193,16 +181,14 @@ class Release:
     last_words: "Envelope | None" = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SetLimits:
+class SetLimits(Struct, frozen=True, kw_only=True):
     """`set_limits(number, limits of policy)`."""
 
     number: "SessionNumber"
     policy: "Policy"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Restore:
+class Restore(Struct, frozen=True, kw_only=True):
     """Client: `restore(...)` from the state file."""
 
     session_id: "SessionId"
@@ -212,8 +198,7 @@ class Restore:
     policy: "Policy"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpenPath:
+class OpenPath(Struct, frozen=True, kw_only=True):
     """Client: resolve the endpoint and `open_path(path, ...)`; failing is a `CandidateGone`."""
 
     path: int
@@ -221,34 +206,29 @@ class OpenPath:
     endpoint: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClosePath:
+class ClosePath(Struct, frozen=True, kw_only=True):
     """Client: `close_path(path)`."""
 
     path: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StartHandshake:
+class StartHandshake(Struct, frozen=True, kw_only=True):
     """Client: `start_handshake(path)`; the data plane repeats it until stopped or answered."""
 
     path: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StopHandshake:
+class StopHandshake(Struct, frozen=True, kw_only=True):
     """Client: `stop_handshake()`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Activate:
+class Activate(Struct, frozen=True, kw_only=True):
     """Client: `activate(token)`; hand its figures to `ClientCore.activated`."""
 
     token: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpenTunnel:
+class OpenTunnel(Struct, frozen=True, kw_only=True):
     """Client: the TUN with these addresses, routes and MTU; also when they changed. Idempotent."""
 
     addresses: tuple[str, ...]
@@ -257,8 +237,7 @@ class OpenTunnel:
     mtu: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProbePath:
+class ProbePath(Struct, frozen=True, kw_only=True):
     """Client: `probe(path, lookup_id, interval_us)`; 0 stops."""
 
     path: int
@@ -266,18 +245,15 @@ class ProbePath:
     interval_us: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Withdraw:
+class Withdraw(Struct, frozen=True, kw_only=True):
     """Client: `withdraw()` the pending request."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Erase:
+class Erase(Struct, frozen=True, kw_only=True):
     """Client: `erase()` every secret; the session is over."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finish:
+class Finish(Struct, frozen=True, kw_only=True):
     """Client: the run is over; the outcome decides the exit code and the closing sentence."""
 
     outcome: "Outcome"
@@ -319,45 +295,39 @@ Bind: TypeAlias = (
 # Send: tell the other side. An `ids` above zero asks for that many fresh lookup ids to be put in.
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Respond:
+class Respond(Struct, frozen=True, kw_only=True):
     """Gateway: `respond(token, message)`."""
 
     token: int
     message: "Envelope"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RepeatAnswer:
+class RepeatAnswer(Struct, frozen=True, kw_only=True):
     """Gateway: `repeat_answer(token)`; if it is not in memory, `respond(token, otherwise)`."""
 
     token: int
     otherwise: "Envelope"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Forget:
+class Forget(Struct, frozen=True, kw_only=True):
     """Gateway: `forget(token)`: silence."""
 
     token: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gone:
+class Gone(Struct, frozen=True, kw_only=True):
     """Gateway: `session_gone(token)`."""
 
     token: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionFound:
+class SessionFound(Struct, frozen=True, kw_only=True):
     """Gateway: `session_found(token)`, after `Install`."""
 
     token: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Grant:
+class Grant(Struct, frozen=True, kw_only=True):
     """Gateway: `grant(number, message)` with `ids` lookup ids; number 0: the one just created."""
 
     number: "SessionNumber"
@@ -365,16 +335,14 @@ class Grant:
     ids: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RejectBirth:
+class RejectBirth(Struct, frozen=True, kw_only=True):
     """Gateway: `reject_birth(birth, message)`."""
 
     birth: int
     message: "Envelope"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
+class Message(Struct, frozen=True, kw_only=True):
     """`send_message(number, message)` under the current binding; the client's number is 0."""
 
     number: "SessionNumber"
@@ -382,8 +350,7 @@ class Message:
     ids: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class Request(Struct, frozen=True, kw_only=True):
     """Client: `request(attempt, lost_epoch, ...)`; a candidate is (path, lookup id, message)."""
 
     attempt: "Attempt"
@@ -397,8 +364,7 @@ Send: TypeAlias = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ready:
+class Ready(Struct, frozen=True, kw_only=True):
     """Work in field order; if one step fails, the later ones must not happen.
 
     A `derive` stands alone: perform it, hand the answer to the role's `derived`, perform what that

@@ -5,16 +5,13 @@ one table, made from the classes themselves, turns all of them.
 """
 
 from collections.abc import Sequence
-from dataclasses import fields
 from typing import Any, Final, TypeAlias
 
 from jumping_vpn.core.facts import FACTS, Fact
 
 NativeFact: TypeAlias = tuple[Any, ...]
 
-KINDS: Final = {
-    kind.__name__: (kind, tuple(field.name for field in fields(kind))) for kind in FACTS
-}
+KINDS: Final = {kind.__name__: (kind, kind.__struct_fields__) for kind in FACTS}
 
 
 def fact_of(native: NativeFact) -> Fact:

@@ -1,7 +1,8 @@
 """The gateway's orders, one call of the data plane each."""
 
 from collections.abc import Callable
-from dataclasses import replace
+
+from msgspec import structs
 
 from jumping_vpn.core import ready
 from jumping_vpn.core.ids import SessionId, SessionNumber
@@ -24,7 +25,7 @@ class Orders:
             case ready.DeriveJump():
                 derived = self._plane.derive(order.token, order.epoch, order.owner)
                 ids = self._plane.lookup_ids(order.number, order.ids)
-                return replace(derived, lookup_ids=ids)
+                return structs.replace(derived, lookup_ids=ids)
             case ready.SealBirth():
                 return Derived(sealed=self._plane.seal_birth(order.birth))
             case _:

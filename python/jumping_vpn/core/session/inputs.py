@@ -5,90 +5,79 @@ made on; the machine refuses it when the session has left that binding.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final, TypeAlias, get_args
+
+from msgspec import Struct
 
 from jumping_vpn.core.ids import BindingEpoch, NodeId, OwnershipEpoch
 from jumping_vpn.core.session.model import Binding
 from jumping_vpn.core.session.reasons import Reason
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HandshakeVerified:
+class HandshakeVerified(Struct, frozen=True, kw_only=True):
     """The first packet under a new session's keys arrived: the client is real and alive."""
 
     binding: Binding
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HandshakeRefused:
+class HandshakeRefused(Struct, frozen=True, kw_only=True):
     """The handshake failed or ran out of time."""
 
     reason: Reason
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QualityBreached:
+class QualityBreached(Struct, frozen=True, kw_only=True):
     """The binding's path delivers, but outside a bound of the policy."""
 
     epoch: BindingEpoch
     reason: Reason
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QualityRestored:
+class QualityRestored(Struct, frozen=True, kw_only=True):
     """The binding's path was inside every bound for the policy's stability window."""
 
     epoch: BindingEpoch
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VolatilityExpired:
+class VolatilityExpired(Struct, frozen=True, kw_only=True):
     """The binding's path stayed outside its bounds for `volatile_max`."""
 
     epoch: BindingEpoch
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BindingLost:
+class BindingLost(Struct, frozen=True, kw_only=True):
     """The binding is dead or given up."""
 
     epoch: BindingEpoch
     reason: Reason
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReattachVerified:
+class ReattachVerified(Struct, frozen=True, kw_only=True):
     """A REATTACH_REQUEST passed every check: `binding` is what it makes."""
 
     binding: Binding
     reason: Reason
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SwitchLimitReached:
+class SwitchLimitReached(Struct, frozen=True, kw_only=True):
     """The session has used up its budget of switches."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecoveryWindowClosed:
+class RecoveryWindowClosed(Struct, frozen=True, kw_only=True):
     """No reattach was accepted inside the recovery window."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DegradationExpired:
+class DegradationExpired(Struct, frozen=True, kw_only=True):
     """The binding stayed degraded for `degraded_max`."""
 
     epoch: BindingEpoch
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TransportLossTtlExpired:
+class TransportLossTtlExpired(Struct, frozen=True, kw_only=True):
     """The session was without a binding for `transport_loss_ttl`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OwnershipMoved:
+class OwnershipMoved(Struct, frozen=True, kw_only=True):
     """Another node took the session, or this node gave it away."""
 
     owner: NodeId
@@ -96,30 +85,25 @@ class OwnershipMoved:
     reason: Reason
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OwnershipAmbiguous:
+class OwnershipAmbiguous(Struct, frozen=True, kw_only=True):
     """A version or an ownership epoch went backwards in the store."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionTtlExpired:
+class SessionTtlExpired(Struct, frozen=True, kw_only=True):
     """The session reached the end of its life."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProtocolViolated:
+class ProtocolViolated(Struct, frozen=True, kw_only=True):
     """An authenticated peer broke the protocol."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TerminateVerified:
+class TerminateVerified(Struct, frozen=True, kw_only=True):
     """The client, the operator or the policy ended the session, with proof."""
 
     reason: Reason
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VersionExhausted:
+class VersionExhausted(Struct, frozen=True, kw_only=True):
     """The next version is the last that 64 bits can number. Only the machine makes this input."""
 
 
