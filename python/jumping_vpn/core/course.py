@@ -42,7 +42,7 @@ class Course:
     """What happens to one record on one occasion: `given` is before it, `record` always the newest.
 
     Changes are gathered and made to the record when it is next looked at: a record is large, and a
-    jump changes it in five places.
+    jump changes it in five places. `told` are the moves as messages tell them.
     """
 
     def __init__(self, record: Record, moment: Moment, origin: Origin) -> None:
@@ -52,6 +52,7 @@ class Course:
         self.events: list[Event] = []
         self.observed: list[Event] = []
         self.moves: list[Moved] = []
+        self.told: list[SeenMove] = []
         self.refused: list[Refused] = []
         self.given = record
         self.origin = origin
@@ -98,6 +99,7 @@ class Course:
             )
             self.change(session=outcome.after, deadlines=deadlines)
             self.moves.append(outcome)
+            self.told.append(self._as_told(outcome))
             self.events.append(
                 event_of_move(
                     outcome,
@@ -157,19 +159,13 @@ class Course:
             create=create,
         )
 
-    def seen_moves(self) -> list[SeenMove]:
-        """Return the moves as messages tell them."""
-        return [
-            SeenMove(
-                move.after.version,
-                move.before.state,
-                move.after.state,
-                move.reason,
-                self.moment.wall_ms,
-                _bound_by(move),
-            )
-            for move in self.moves
-        ]
+    def _as_told(self, move: Moved) -> SeenMove:
+        """Return a move as messages tell it."""
+        before, after = move.before, move.after
+        binding = after.binding
+        bound = 0 if binding is None or binding == before.binding else binding.transport.id
+        wall_ms = self.moment.wall_ms
+        return SeenMove(after.version, before.state, after.state, move.reason, wall_ms, bound)
 
     def _next_stamp(self) -> Stamp:
         stamp, self._stamp = self._stamp, self._stamp.next()
@@ -179,9 +175,3 @@ class Course:
         """Take the roots out of the record of a session that is over."""
         confirmed = replace(self.record.confirmed, sealed=b"", digest=b"")
         self.change(confirmed=confirmed, unconfirmed=None)
-
-
-def _bound_by(move: Moved) -> int:
-    """Return the id of the transport that a move bound, 0 where it bound none."""
-    after = move.after.binding
-    return 0 if after is None or after == move.before.binding else after.transport.id

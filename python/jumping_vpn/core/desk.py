@@ -106,7 +106,7 @@ class Desk:
             if memory.may_tell_refusal(now=now):
                 course.observe_refusal(refused)
         memory.attempted = tuple(move.input for move in course.moves)
-        memory.remember(course.seen_moves())
+        memory.remember(course.told)
         memory.confirm_timeouts += sum(
             move.reason is Reason.CONFIRM_TIMEOUT for move in course.moves
         )

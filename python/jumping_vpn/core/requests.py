@@ -169,7 +169,7 @@ def _acknowledge(desk: Desk, course: Course, jump: Jump, derived: Derived) -> Re
     session, fact = course.session, jump.fact
     memory = desk.memory_of(course.given, now=course.moment.now)
     known = jump.envelope.state_version
-    moves = memory.unseen(above=known, newest=course.seen_moves())
+    moves = memory.unseen(above=known, newest=course.told)
     payload = m.ReattachAck(
         owner=session.owner,
         moves=moves,

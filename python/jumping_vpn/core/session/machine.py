@@ -1,6 +1,6 @@
 """The machine: one function looks the row up, makes the successor, checks the invariants."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from jumping_vpn.core.ids import VERSION_MAX, Millis, StateVersion
@@ -72,8 +72,8 @@ def _successor(session: Session, row: Row, given: Input, *, now: Millis) -> Sess
     owner, ownership_epoch = session.owner, session.ownership_epoch
     if isinstance(given, OwnershipMoved):
         owner, ownership_epoch = given.owner, given.ownership_epoch
-    return replace(
-        session,
+    return Session(
+        session_id=session.session_id,
         state=row.after,
         version=StateVersion(session.version + 1),
         epoch=session.epoch if binding is None else binding.epoch,
