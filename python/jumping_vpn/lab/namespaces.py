@@ -6,6 +6,7 @@ LabRefused          the kernel or a tool refused; the text is its own answer
 """
 
 import contextlib
+import itertools
 import os
 import shutil
 import signal
@@ -18,6 +19,7 @@ from types import TracebackType
 from typing import IO, Final
 
 TOOLS: Final[Mapping[str, str]] = {"ip": "iproute2", "nft": "nftables", "conntrack": "conntrack"}
+NUMBERS: Final = itertools.count(100)
 STOP_SECONDS_MAX: Final = 5.0
 INTERRUPTS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -134,11 +136,16 @@ def laboratory(prefix: str) -> Iterator[Lab]:
 
 
 def cable(left: tuple[Namespace, str], right: tuple[Namespace, str]) -> None:
-    """Join two namespaces by a veth pair with these interface names, both ends up."""
+    """Join two namespaces by a veth pair with these interface names, both ends up.
+
+    The ends get different numbers. Where they are the same, the kernel takes a lost carrier for
+    one of a plain device and tells it up to a second late, whenever another link changed lately.
+    """
     (one, one_name), (other, other_name) = left, right
+    number = str(next(NUMBERS))
     run(
-        *("ip", "link", "add", "name", one_name, "netns", one.name, "type", "veth"),
-        *("peer", "name", other_name, "netns", other.name),
+        *("ip", "link", "add", "name", one_name, "index", number, "netns", one.name),
+        *("type", "veth", "peer", "name", other_name, "netns", other.name),
     )
     one.ip(f"link set {one_name} up")
     other.ip(f"link set {other_name} up")
