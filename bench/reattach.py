@@ -64,6 +64,13 @@ def load(swarm: Swarm, resting: deque[Member], trigger: Trigger, *, seconds: flo
     return tally
 
 
+def yardstick_ms() -> float:
+    """Return the processor time of a fixed piece of work: a shared core is slower."""
+    began = time.process_time()
+    sum(each * each for each in range(1_000_000))
+    return round((time.process_time() - began) * 1e3, 1)
+
+
 def measure(
     site: Site, swarm: Swarm, resting: deque[Member], trigger: Trigger
 ) -> dict[str, object]:
@@ -93,6 +100,7 @@ def measure(
         },
         "store_share": round(spent.get(STORE_WRITER, 0) / sum(spent.values()), 2),
         "swarm_cpu_us": round(own / accepted * 1e6, 1),
+        "yardstick_ms": yardstick_ms(),
         "clients": CLIENTS,
         "under_way": UNDER_WAY,
         "sqlite": sqlite3.sqlite_version,

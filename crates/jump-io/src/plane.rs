@@ -180,6 +180,14 @@ impl<E: PacketEngine> Plane<E> {
         Ok(result)
     }
 
+    /// Has the engine make something that leaves the loop nothing to do, and lets it sleep on.
+    pub fn consult<T>(&self, make: impl FnOnce(&mut E, &mut Outbox) -> T) -> Result<T, PlaneError> {
+        self.shared.check()?;
+        let mut core = self.shared.core.lock().map_err(|_| self.shared.broken())?;
+        let Core { engine, outbox } = &mut *core;
+        Ok(make(engine, outbox))
+    }
+
     /// Looks at the engine.
     pub fn look<T>(&self, read: impl FnOnce(&E) -> T) -> Result<T, PlaneError> {
         self.shared.check()?;

@@ -14,7 +14,7 @@ use jump_proto::client::{Client, PathView};
 use jump_proto::discard::Discard;
 use jump_proto::engine::{Engine, Sink};
 use jump_proto::gateway::Gateway;
-use jump_proto::time::Instant;
+use jump_proto::time::{Entropy, Instant};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
@@ -147,10 +147,7 @@ impl DataPlane {
     }
 
     fn seal_birth(&self, py: Python<'_>, birth: u64) -> Result<Vec<u8>, Failure> {
-        self.order_gateway(
-            py,
-            |gateway, _, outbox| Ok(gateway.seal_birth(birth, outbox.entropy())?),
-        )
+        py.detach(|| self.consult(|gateway, entropy| Ok(gateway.seal_birth(birth, entropy)?)))
     }
 
     fn adopt_birth(
@@ -225,13 +222,12 @@ impl DataPlane {
         epoch: u64,
         owner: u16,
     ) -> Result<(Vec<u8>, u64, u64, bool, bool), Failure> {
-        let derivation = self.order_gateway(py, |gateway, _, outbox| {
-            Ok(gateway.prepare(token, epoch, owner, outbox.entropy())?)
-        })?;
-        // The costly part: nobody waits for it but the caller.
-        let derived = py.detach(|| derivation.run())?;
-        let report = self.order_gateway(py, |gateway, _, outbox| {
-            Ok(gateway.keep(token, derived, outbox.entropy())?)
+        let report = py.detach(|| {
+            let derivation = self
+                .consult(|gateway, entropy| Ok(gateway.prepare(token, epoch, owner, entropy)?))?;
+            // The costly part: nobody waits for it but the caller.
+            let derived = derivation.run()?;
+            self.consult(|gateway, entropy| Ok(gateway.keep(token, derived, entropy)?))
         })?;
         let (given_up, in_doubt) = (report.given_up, report.in_doubt);
         Ok((report.sealed_root, given_up, in_doubt, report.window_lost, report.counter_lost))
@@ -280,8 +276,8 @@ impl DataPlane {
         number: u64,
         count: usize,
     ) -> Result<Vec<[u8; 16]>, Failure> {
-        self.order_gateway(py, |gateway, _, outbox| {
-            Ok(gateway.lookup_ids(number, count, outbox.entropy()))
+        py.detach(|| {
+            self.consult(|gateway, entropy| Ok(gateway.lookup_ids(number, count, entropy)))
         })
     }
 
@@ -436,6 +432,17 @@ impl DataPlane {
             Engine::Gateway(gateway) => change(gateway, now, outbox),
             Engine::Client(_) => Err(Failure::Role("gateway")),
         })
+    }
+
+    /// Has the gateway make something that changes nothing for the loop, which is not woken.
+    fn consult<T>(
+        &self,
+        make: impl FnOnce(&mut Gateway, &mut dyn Entropy) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        self.0.consult(|engine, outbox| match engine {
+            Engine::Gateway(gateway) => make(gateway, outbox.entropy()),
+            Engine::Client(_) => Err(Failure::Role("gateway")),
+        })?
     }
 
     fn order_client<T: Send>(
