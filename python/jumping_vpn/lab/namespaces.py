@@ -49,12 +49,13 @@ class Lab:
         self.close()
 
     def namespace(self, name: str) -> "Namespace":
-        """Make a namespace with its loopback up."""
+        """Make a namespace with its loopback up, whose addresses can be used at once."""
         full = f"{self.prefix}-{name}"
         self._names.append(full)
         run("ip", "netns", "add", full)
         made = Namespace(lab=self, name=full)
         made.ip("link set lo up")
+        made.sysctl({"net/ipv6/conf/default/accept_dad": "0"})
         return made
 
     def track(self, process: subprocess.Popen[str]) -> None:
