@@ -20,7 +20,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def work(tmp_path: Path) -> Iterator[Path]:
     """Where a test's gateways and clients live; what they logged is audited at the end."""
     yield tmp_path
-    for log in sorted(tmp_path.rglob("gateway/events.jsonl")):
+    for log in sorted(tmp_path.rglob("events.jsonl")):
         report = verify(log)
         assert report.clean, f"{log}: {report.findings}"
 

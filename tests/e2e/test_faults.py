@@ -164,14 +164,21 @@ class jumping:  # noqa: N801  a context manager, read as a verb
     def _run(self) -> None:
         while not self._over.is_set():
             try:
-                self._stage.client.jump()
+                jump_away(self._stage)
             except LabRefused:
                 self._over.wait(0.02)
 
 
 def flood(stage: Stage, *, jumps: int) -> None:
     for _ in range(jumps):
-        stage.client.jump()
+        jump_away(stage)
+
+
+def jump_away(stage: Stage) -> None:
+    """Jump to the candidate that does not carry the session."""
+    status = stage.client.status()
+    lines = status.candidates if status is not None else ()
+    stage.client.jump(next((line.transport for line in lines if not line.active), ""))
 
 
 def births(stage: Stage) -> int:

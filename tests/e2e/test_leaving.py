@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from jumping_vpn.lab.namespaces import Lab, Namespace
+from jumping_vpn.lab.product import wait_for
 from jumping_vpn.lab.stage import Stage, prepare
-from support.watching import attached
+from support.watching import EVENT_SECONDS_MAX, attached
 
 RUN = Path("/run/jumping-vpn")
 # What the kernel itself changes: lifetimes, counters, and who answered on a cable.
@@ -27,7 +28,10 @@ VIEWS = (
 @pytest.fixture
 def stage(lab: Lab, work: Path) -> Stage:
     """Everything prepared, and nothing started: this is how the network was."""
-    return prepare(lab, work)
+    stage = prepare(lab, work)
+    for host in (stage.topology.client, stage.topology.gateway):
+        wait_for("addresses", lambda host=host: not tentative(host), seconds_max=EVENT_SECONDS_MAX)
+    return stage
 
 
 def end_with_down(stage: Stage) -> None:
@@ -94,6 +98,11 @@ def test_a_session_that_was_ended_is_gone_on_both_sides(stage: Stage) -> None:
     assert stage.gateway.sessions() == ()
     stage.client.start()
     assert attached(stage.client).session_id != first.session_id
+
+
+def tentative(namespace: Namespace) -> str:
+    """Return the addresses that the kernel still asks about on their link."""
+    return namespace.run("ip", "-6", "addr", "show", "tentative")
 
 
 def look(namespace: Namespace) -> list[str]:

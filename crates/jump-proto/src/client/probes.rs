@@ -26,6 +26,10 @@ const CHALLENGE_PAUSE: Duration = Duration::from_millis(5);
 /// An answer this fresh says that the path carries early data.
 const FRESH: Duration = Duration::from_millis(400);
 
+/// A path that answers is told of this often, moved or not: whoever wrote it off with its binding, because the
+/// silence was shorter than what makes a path fall silent, learns that it is back.
+const TOLD_AGAIN: Duration = Duration::from_secs(1);
+
 /// One path of the client, apart from any binding on it.
 pub(super) struct Path {
     pub(super) route: Route,
@@ -43,6 +47,7 @@ pub(super) struct Path {
     asked_at: Instant,
     answered_at: Option<Instant>,
     told: PathFigures,
+    told_at: Instant,
     /// How its socket failed, since something arrived last.
     pub(super) failed: Option<i32>,
 }
@@ -70,6 +75,7 @@ impl Path {
             asked_at: now,
             answered_at: None,
             told: PathFigures::default(),
+            told_at: now,
             failed: None,
         }
     }
@@ -245,8 +251,10 @@ impl Client {
                 entry.stats.figures()
             }
         };
-        if newly || has_moved(&entry.told, &figures) {
+        let old = now.since(entry.told_at) >= TOLD_AGAIN;
+        if newly || old || has_moved(&entry.told, &figures) {
             entry.told = figures;
+            entry.told_at = now;
             self.out.facts.push_back(Fact::PathAnswered { path, figures });
         }
         Ok(())
