@@ -27,6 +27,8 @@ pub(crate) const DATAGRAM_MAX: usize = 1452;
 const CONTROL_WINDOW: u32 = 256;
 /// The largest inner packet that travels, in as many parts as there may be.
 pub(crate) const INNER_MAX: usize = (DATAGRAM_MAX - FRAGMENT_HEADER - TAG) * FRAGMENTS_MAX as usize;
+/// Half of the packets that AES-GCM may seal under one key (RFC 9001, appendix B.1.1: 2^28).
+const PACKETS_WORN: u32 = 1 << 27;
 /// Sent CONTROL packets that a RESET_HINT may still be about.
 const TRIGGERS: usize = 16;
 
@@ -64,6 +66,7 @@ pub(crate) struct Binding {
     sent: u32,
     moved_notice_at: Option<Instant>,
     triggers: Triggers,
+    worn_told: bool,
 }
 
 /// Header and tag of the CONTROL packets sent last, for checking what a RESET_HINT is about.
@@ -110,6 +113,7 @@ impl Binding {
             sent: 0,
             moved_notice_at: None,
             triggers: Triggers::default(),
+            worn_told: false,
         }
     }
 
@@ -155,6 +159,12 @@ impl Binding {
         self.keys.data_send.seal(nonce, header, body);
         self.bytes_out += (header.len() + plain.len() + TAG) as u64;
         self.sent = self.sent.wrapping_add(1);
+    }
+
+    /// Whether the keys have sealed or opened so much that they should be renewed; true once.
+    pub(crate) fn wears_out(&mut self) -> bool {
+        let worn = self.sent.max(self.received) >= PACKETS_WORN;
+        worn && !core::mem::replace(&mut self.worn_told, true)
     }
 
     /// Seals a CONTROL packet to `to`, which is the binding's own route but for a notice of two addresses.

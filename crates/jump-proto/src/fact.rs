@@ -67,6 +67,8 @@ pub enum Fact {
         unanswered: u32,
         standby_answered: bool,
     },
+    /// Client: the binding's keys have carried so much that they should be renewed.
+    BindingWorn { epoch: u64 },
     /// Client: the gateway holds no keys for this binding.
     ResetHinted { epoch: u64 },
     /// Client: the gateway says that the session is over.

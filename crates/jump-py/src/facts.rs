@@ -119,6 +119,7 @@ pub(crate) fn to_tuple(py: Python<'_>, fact: Fact) -> PyResult<Bound<'_, PyTuple
             unanswered,
             standby_answered
         ),
+        Fact::BindingWorn { epoch } => tuple!(py, "BindingWorn", epoch),
         Fact::ResetHinted { epoch } => tuple!(py, "ResetHinted", epoch),
         Fact::SessionGone => tuple!(py, "SessionGone"),
         Fact::PathAnswered { path, figures } => {

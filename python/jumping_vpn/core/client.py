@@ -149,6 +149,9 @@ class ClientCore:
                 derive = jumps.on_response(desk, turn, given)
             case f.PathAnswered() | f.PathFellSilent() | f.PathFailed():
                 self._on_path(turn, given)
+            case f.BindingWorn():
+                if self._is_current(given.epoch):
+                    desk.timers["rekey"] = turn.now
             case f.PathSampled() | f.BindingSilent() | f.AddressMoved() | f.ResetHinted():
                 if self._is_current(given.epoch):
                     self._on_binding(turn, given)

@@ -31,7 +31,8 @@ from jumping_vpn.core.wire.codec import ProtocolError, decode
 
 PLANNED_WAIT: Final = Millis(5_000)
 REFUSED_PAUSE: Final = Millis(200)
-REKEY_AFTER: Final = Millis(10 * 60 * 1000)
+REKEY_AFTER: Final = Millis(60 * 60 * 1000)
+"""How long a binding lives that carries little; what carries much is renewed by count."""
 ORDER_HOLDS: Final = Millis(60_000)
 """How long the path that a person ordered the session off is no choice of the client's own."""
 SLOW_ASKING: Final = Millis(1_000)

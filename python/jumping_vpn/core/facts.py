@@ -156,6 +156,12 @@ class BindingSilent(Struct, frozen=True, kw_only=True):
     standby_answered: bool
 
 
+class BindingWorn(Struct, frozen=True, kw_only=True):
+    """Client: the keys of the binding `epoch` have carried 2^27 packets, half of what they may."""
+
+    epoch: int
+
+
 class ResetHinted(Struct, frozen=True, kw_only=True):
     """Client: the gateway proved that it holds no keys for the index of the binding `epoch`."""
 
@@ -203,6 +209,7 @@ Fact: TypeAlias = (
     | HandshakeDone
     | ResponseOpened
     | BindingSilent
+    | BindingWorn
     | ResetHinted
     | SessionGone
     | PathAnswered

@@ -6,6 +6,7 @@ use core::time::Duration;
 use super::Tunnel;
 use crate::engine::{Scope, Sink};
 use crate::fact::Fact;
+use crate::keys::Side;
 use crate::liveness::{Finding, Heartbeat, Probe};
 use crate::report::{ControlKind, PathReport};
 use crate::time::micros;
@@ -29,6 +30,10 @@ impl Tunnel {
         let route = binding.route;
         binding.send_control(ControlKind::PathReport, &encoded(&report), route, scope.sink);
         self.unreported_bytes = 0;
+        if self.side == Side::Client && binding.wears_out() {
+            let epoch = binding.epoch;
+            scope.out.facts.push_back(Fact::BindingWorn { epoch });
+        }
     }
 
     /// Sends a heartbeat that no time-out ordered.
