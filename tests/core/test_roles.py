@@ -153,17 +153,6 @@ def test_a_restarted_gateway_keeps_the_session():
     assert agreed(world)
 
 
-def test_keys_that_carried_their_share_are_renewed_by_a_jump_onto_the_same_path():
-    world = attached()
-    world.run(5_000)
-
-    world.tell(f.BindingWorn(epoch=1))
-    world.run(1_000)
-
-    assert world.moves()[1:] == ["v2 ATTACHED -> ATTACHED wlan0 REKEY"]
-    assert agreed(world)
-
-
 def test_a_gateway_that_lost_its_answer_refuses_and_the_client_asks_anew():
     world = attached()
     world.drop = lambda direction, kind: (direction, kind) == ("down", "RESPONSE")

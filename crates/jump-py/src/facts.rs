@@ -109,16 +109,10 @@ pub(crate) fn to_tuple(py: Python<'_>, fact: Fact) -> PyResult<Bound<'_, PyTuple
             misses,
             unanswered,
             standby_answered,
-        } => tuple!(
-            py,
-            "BindingSilent",
-            epoch,
-            direction,
-            silent_us,
-            misses,
-            unanswered,
-            standby_answered
-        ),
+        } => {
+            let lives = standby_answered;
+            tuple!(py, "BindingSilent", epoch, direction, silent_us, misses, unanswered, lives)
+        }
         Fact::BindingWorn { epoch } => tuple!(py, "BindingWorn", epoch),
         Fact::ResetHinted { epoch } => tuple!(py, "ResetHinted", epoch),
         Fact::SessionGone => tuple!(py, "SessionGone"),

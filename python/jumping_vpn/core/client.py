@@ -149,12 +149,8 @@ class ClientCore:
                 derive = jumps.on_response(desk, turn, given)
             case f.PathAnswered() | f.PathFellSilent() | f.PathFailed():
                 self._on_path(turn, given)
-            case f.BindingWorn():
-                if self._is_current(given.epoch):
-                    desk.timers["rekey"] = turn.now
-            case f.PathSampled() | f.BindingSilent() | f.AddressMoved() | f.ResetHinted():
-                if self._is_current(given.epoch):
-                    self._on_binding(turn, given)
+            case _ if isinstance(given, f.OfBinding):
+                self._on_binding(turn, given)
             case _:
                 self._on_rest(turn, given)
         if derive is not None:
@@ -301,12 +297,10 @@ class ClientCore:
             case f.PathFailed():
                 self._on_silent_path(turn, fact.path, Reason.SOCKET_ERROR)
 
-    def _on_binding(
-        self,
-        turn: Turn,
-        fact: f.PathSampled | f.BindingSilent | f.AddressMoved | f.ResetHinted,
-    ) -> None:
+    def _on_binding(self, turn: Turn, fact: f.OfBinding) -> None:
         desk = self._desk
+        if not self._is_current(fact.epoch):
+            return
         match fact:
             case f.PathSampled():
                 self._on_sampled(turn, fact)
@@ -318,6 +312,8 @@ class ClientCore:
                     jumps.lose(desk, turn, Reason.NAT_REBINDING)
             case f.ResetHinted():
                 self._on_reset(turn)
+            case f.BindingWorn():
+                desk.timers["rekey"] = turn.now
 
     def _on_answered(self, turn: Turn, fact: f.PathAnswered) -> None:
         desk = self._desk

@@ -194,6 +194,9 @@ class PathFailed(Struct, frozen=True, kw_only=True):
     errno: int
 
 
+OfBinding: TypeAlias = PathSampled | BindingSilent | BindingWorn | AddressMoved | ResetHinted
+"""What a client hears of the one binding that the fact names, and of no other."""
+
 Fact: TypeAlias = (
     BirthProven
     | ReattachRequested
