@@ -122,4 +122,4 @@ const DEAF: Duration = Duration::from_secs(1);
 /// How often a verdict is told while the silence lasts.
 const REPEAT: Duration = Duration::from_secs(1);
 /// How long a silent standby suspends the verdict.
-const SUSPENDED: Duration = Duration::from_secs(1);
+const SUSPENDED: Duration = Duration::from_secs(2);
