@@ -9,9 +9,10 @@ import json
 import tempfile
 import time
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
+
+from msgspec.structs import replace
 
 from jumping_vpn.core.ready import Save
 from jumping_vpn.observe.exporter import Exporter

@@ -112,7 +112,8 @@ class DataPlane:
     def bind(self, token: int, keep_previous: bool) -> None:
         """Install the derived binding as unconfirmed.
 
-        With `keep_previous` packets are still received on the binding that is left.
+        With `keep_previous` packets are still received on the binding that is left. Answer at once:
+        only `respond` wakes the packet loop.
         """
     def respond(self, token: int, message: bytes) -> None: ...
     def repeat_answer(self, token: int) -> bool:

@@ -1,14 +1,22 @@
 """Inner addresses: deterministic, one of each subnet, never one that is in use."""
 
+from collections.abc import Iterable
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from jumping_vpn.gateway.config import DEFAULT_SUBNETS
-from jumping_vpn.gateway.pool import allot, capacity, gateway_addresses
+from jumping_vpn.gateway.pool import Pool, capacity, gateway_addresses
 from jumping_vpn.system.settings import Subnet
 
 SUBNETS = tuple(map(Subnet, DEFAULT_SUBNETS))
 SMALL = (Subnet("10.0.0.0/29"),)
+
+
+def lowest(subnets: tuple[Subnet, ...], used: Iterable[str]) -> tuple[str, ...] | None:
+    pool = Pool(subnets)
+    pool.take(used)
+    return pool.lowest()
 
 
 def test_the_gateway_takes_the_first_address_of_each_subnet() -> None:
@@ -16,8 +24,8 @@ def test_the_gateway_takes_the_first_address_of_each_subnet() -> None:
 
 
 def test_a_client_gets_the_lowest_free_address_of_each_subnet() -> None:
-    assert allot(SUBNETS, ()) == ("10.77.0.2", "fd77:4a56:504e::2")
-    assert allot(SUBNETS, {"10.77.0.2", "fd77:4a56:504e::2", "10.77.0.4"}) == (
+    assert lowest(SUBNETS, ()) == ("10.77.0.2", "fd77:4a56:504e::2")
+    assert lowest(SUBNETS, {"10.77.0.2", "fd77:4a56:504e::2", "10.77.0.4"}) == (
         "10.77.0.3",
         "fd77:4a56:504e::3",
     )
@@ -32,8 +40,20 @@ def test_the_smallest_subnet_says_how_many_clients_there_can_be() -> None:
 def test_a_subnet_that_is_full_ends_the_pool() -> None:
     used = {f"10.0.0.{host}" for host in range(2, 7)}
 
-    assert allot(SMALL, used) is None
-    assert allot((*SMALL, Subnet("fd00::/64")), used) is None
+    assert lowest(SMALL, used) is None
+    assert lowest((*SMALL, Subnet("fd00::/64")), used) is None
+
+
+def test_what_is_given_back_is_allotted_again() -> None:
+    pool = Pool(SUBNETS)
+    for _ in range(3):
+        pool.take(pool.lowest() or ())
+
+    pool.give_back(("10.77.0.3", "fd77:4a56:504e::3"))
+
+    assert pool.lowest() == ("10.77.0.3", "fd77:4a56:504e::3")
+    pool.take(("10.77.0.3", "fd77:4a56:504e::3"))
+    assert pool.lowest() == ("10.77.0.5", "fd77:4a56:504e::5")
 
 
 @given(st.sets(st.integers(min_value=0, max_value=255), max_size=256))
@@ -41,7 +61,7 @@ def test_what_is_allotted_is_free_and_a_host_of_the_subnet(hosts: set[int]) -> N
     subnet = Subnet("10.9.0.0/24")
     used = {f"10.9.0.{host}" for host in hosts}
 
-    got = allot((subnet,), used)
+    got = lowest((subnet,), used)
 
     free = [host for host in range(2, 255) if host not in hosts]
     assert got == ((f"10.9.0.{free[0]}",) if free else None)

@@ -1,10 +1,9 @@
 """Deadlines: everything ends, and a restart never moves an end later."""
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from jumping_vpn.core.ids import Millis
 from jumping_vpn.core.policy.deadlines import (

@@ -2,12 +2,12 @@
 
 import json
 import uuid
-from dataclasses import replace
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from jumping_vpn.core.event_data import DATA, DroppedData, Figures, Handover
 from jumping_vpn.core.events import (

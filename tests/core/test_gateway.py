@@ -1,6 +1,6 @@
 """The gateway's role by itself: births, messages, commands and what a failed write leaves owing."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from jumping_vpn.core import facts as f
 from jumping_vpn.core.births import BirthRefused, grant_policy

@@ -1,9 +1,8 @@
 """Judgement: what figures mean, and when they mean it."""
 
-from dataclasses import replace
-
 import pytest
 from msgspec import structs
+from msgspec.structs import replace
 
 from jumping_vpn.core.facts import PathSampled
 from jumping_vpn.core.ids import Millis

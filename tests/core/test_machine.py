@@ -1,10 +1,9 @@
 """The machine and its table: every row is used, every pair without a row changes nothing."""
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from jumping_vpn.core.ids import VERSION_MAX, BindingEpoch, Millis, NodeId, OwnershipEpoch
 from jumping_vpn.core.session.inputs import (

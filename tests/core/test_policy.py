@@ -1,11 +1,10 @@
 """The policy: its bounds, its errors and its hash."""
 
-from dataclasses import fields, replace
-
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import fields, replace
 
 from jumping_vpn.core.policy.limits import (
     FIELDS,

@@ -1,8 +1,7 @@
 """The ladder: each rung passes, each rung fails, and what follows is what the contract says."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from jumping_vpn.core.ids import (
     Attempt,

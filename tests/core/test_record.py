@@ -1,9 +1,8 @@
 """The record: legal by itself, whole through the store, erased at the end."""
 
-from dataclasses import replace
-
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from jumping_vpn.core.policy.limits import Policy
 from jumping_vpn.core.record import (

@@ -37,7 +37,7 @@ def test_a_stale_page_is_named_and_fails_the_check(monkeypatch, capsys):
 def test_every_policy_field_is_documented():
     page = generate_docs.pages()["reference/policy.md"]()
 
-    assert [each.name for each in FIELDS] == list(Policy.__dataclass_fields__)
+    assert [each.name for each in FIELDS] == list(Policy.__struct_fields__)
     assert all(f"| `{each.name}` |" in page for each in FIELDS)
     assert all(each.meaning.endswith(".") for each in FIELDS)
 

@@ -3,8 +3,9 @@
 import asyncio
 import os
 import sys
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from jumping_vpn.observe.exporter import Exporter
 from jumping_vpn.store.sqlite import SqliteStore

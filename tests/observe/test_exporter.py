@@ -7,10 +7,10 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from jumping_vpn.core.event_data import Data, SinkData
 from jumping_vpn.core.events import EventType

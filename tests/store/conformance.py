@@ -1,10 +1,10 @@
 """What every store must do; each test is given a fresh, open store."""
 
 import asyncio
-from dataclasses import replace
 
 import pytest
 from msgspec import structs
+from msgspec.structs import replace
 
 from jumping_vpn.core.ids import Attempt, NodeId, SessionNumber
 from jumping_vpn.core.ready import Save

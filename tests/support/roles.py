@@ -9,7 +9,9 @@ time.
 import hashlib
 import heapq
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from jumping_vpn.core import facts as f
 from jumping_vpn.core import ready as r
@@ -38,8 +40,7 @@ def digest(*parts: object) -> bytes:
     return hashlib.sha256(repr(parts).encode()).digest()
 
 
-@dataclass
-class Link:
+class Link(Struct):
     """One interface of the client: who can be heard over it, and how long a packet takes."""
 
     up: bool = True
@@ -47,8 +48,7 @@ class Link:
     delay: int = 10
 
 
-@dataclass
-class Held:
+class Held(Struct):
     """What the gateway's data plane holds of a session."""
 
     roots: list[tuple[int, bytes]]
@@ -59,8 +59,7 @@ class Held:
     path: str = ""
 
 
-@dataclass
-class Opened:
+class Opened(Struct):
     """A request that the gateway's data plane has opened."""
 
     digest: bytes
@@ -567,4 +566,4 @@ def observed(events: list[Event], event_type: str) -> Iterator[Event]:
     return (event for event in events if event.event_type == event_type)
 
 
-__all__ = ["World", "field", "observed"]
+__all__ = ["World", "observed"]

@@ -1,7 +1,9 @@
 """Sessions, records, events and saves made by driving the real core."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from jumping_vpn.core.event_data import NodeData
 from jumping_vpn.core.events import (

@@ -1,8 +1,7 @@
 """Sessions and inputs for tests: one of every shape, any input that fits or does not."""
 
-from dataclasses import replace
-
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from jumping_vpn.core.ids import (
     BindingEpoch,

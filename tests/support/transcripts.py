@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from jumping_vpn.core.events import Event, Origin, Stamp, Subject, event_of_move, policy_mark
 from jumping_vpn.core.facts import PathSampled
 from jumping_vpn.core.ids import BindingEpoch, Millis, NodeId, OwnershipEpoch, SessionId
@@ -106,7 +108,7 @@ class Story:
 
     def set_version(self, arguments: Arguments, _: Millis) -> None:
         """`version is=N`: the session has made that many moves."""
-        object.__setattr__(self.session, "version", int(arguments["is"]))
+        self.session = replace(self.session, version=int(arguments["is"]))
         self._print(f"version {self.session.version}")
 
     def confirm(self, _: Arguments, __: Millis) -> None:

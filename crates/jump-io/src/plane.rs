@@ -180,7 +180,8 @@ impl<E: PacketEngine> Plane<E> {
         Ok(result)
     }
 
-    /// Has the engine make something that leaves the loop nothing to do, and lets it sleep on.
+    /// Has the engine make something and lets the loop sleep on: there is nothing for it to do, or an
+    /// order that wakes it follows at once.
     pub fn consult<T>(&self, make: impl FnOnce(&mut E, &mut Outbox) -> T) -> Result<T, PlaneError> {
         self.shared.check()?;
         let mut core = self.shared.core.lock().map_err(|_| self.shared.broken())?;

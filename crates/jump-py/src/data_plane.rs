@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
-use jump_io::clock::SystemEntropy;
+use jump_io::clock::{self, SystemEntropy};
 use jump_io::host;
 use jump_io::outbox::Outbox;
 use jump_io::plane::Plane;
@@ -14,7 +14,7 @@ use jump_proto::client::{Client, PathView};
 use jump_proto::discard::Discard;
 use jump_proto::engine::{Engine, Sink};
 use jump_proto::gateway::Gateway;
-use jump_proto::time::{Entropy, Instant};
+use jump_proto::time::Instant;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
@@ -147,7 +147,7 @@ impl DataPlane {
     }
 
     fn seal_birth(&self, py: Python<'_>, birth: u64) -> Result<Vec<u8>, Failure> {
-        py.detach(|| self.consult(|gateway, entropy| Ok(gateway.seal_birth(birth, entropy)?)))
+        py.detach(|| self.consult(|gateway, out| Ok(gateway.seal_birth(birth, out.entropy())?)))
     }
 
     fn adopt_birth(
@@ -223,20 +223,20 @@ impl DataPlane {
         owner: u16,
     ) -> Result<(Vec<u8>, u64, u64, bool, bool), Failure> {
         let report = py.detach(|| {
-            let derivation = self
-                .consult(|gateway, entropy| Ok(gateway.prepare(token, epoch, owner, entropy)?))?;
+            let derivation = self.consult(|gateway, out| {
+                Ok(gateway.prepare(token, epoch, owner, out.entropy())?)
+            })?;
             // The costly part: nobody waits for it but the caller.
             let derived = derivation.run()?;
-            self.consult(|gateway, entropy| Ok(gateway.keep(token, derived, entropy)?))
+            self.consult(|gateway, out| Ok(gateway.keep(token, derived, out.entropy())?))
         })?;
         let (given_up, in_doubt) = (report.given_up, report.in_doubt);
         Ok((report.sealed_root, given_up, in_doubt, report.window_lost, report.counter_lost))
     }
 
     fn bind(&self, py: Python<'_>, token: u64, keep_previous: bool) -> Result<(), Failure> {
-        self.order_gateway(py, |gateway, now, outbox| {
-            Ok(gateway.bind(token, keep_previous, now, outbox)?)
-        })
+        let (now, keep) = (clock::now(), keep_previous);
+        py.detach(|| self.consult(|gateway, out| Ok(gateway.bind(token, keep, now, out)?)))
     }
 
     fn respond(&self, py: Python<'_>, token: u64, message: &[u8]) -> Result<(), Failure> {
@@ -277,7 +277,7 @@ impl DataPlane {
         count: usize,
     ) -> Result<Vec<[u8; 16]>, Failure> {
         py.detach(|| {
-            self.consult(|gateway, entropy| Ok(gateway.lookup_ids(number, count, entropy)))
+            self.consult(|gateway, out| Ok(gateway.lookup_ids(number, count, out.entropy())))
         })
     }
 
@@ -434,13 +434,13 @@ impl DataPlane {
         })
     }
 
-    /// Has the gateway make something that changes nothing for the loop, which is not woken.
+    /// Has the gateway make something for which the loop is not woken: an answer follows, or nothing does.
     fn consult<T>(
         &self,
-        make: impl FnOnce(&mut Gateway, &mut dyn Entropy) -> Result<T, Failure>,
+        make: impl FnOnce(&mut Gateway, &mut Outbox) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         self.0.consult(|engine, outbox| match engine {
-            Engine::Gateway(gateway) => make(gateway, outbox.entropy()),
+            Engine::Gateway(gateway) => make(gateway, outbox),
             Engine::Client(_) => Err(Failure::Role("gateway")),
         })?
     }

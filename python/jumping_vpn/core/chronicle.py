@@ -7,8 +7,10 @@ taken as it describes itself.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from jumping_vpn.core.ids import BindingEpoch, Millis, NodeId, OwnershipEpoch, StateVersion
 from jumping_vpn.core.session.inputs import Input, OwnershipMoved, ReattachVerified
@@ -22,8 +24,7 @@ REASONS: Final = {each.value: each for each in Reason}
 STATES: Final = {each.value: each for each in State}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Missed:
+class Missed(Struct, frozen=True, kw_only=True):
     """Moves, from version `first` to `last`, that the client was not told or cannot follow."""
 
     first: StateVersion
@@ -33,8 +34,7 @@ class Missed:
 Learned: TypeAlias = Moved | Missed
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
+class Known(Struct, frozen=True, kw_only=True):
     """What moves do not tell: the owner, the transports by their ids, and the binding granted.
 
     `granted` is what the move to `version` made, where the moves come with an acknowledgement.

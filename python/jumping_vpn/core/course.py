@@ -4,8 +4,10 @@ A death and its replacement are two moves with two versions even where one reque
 deadlines of a record follow its moves.
 """
 
-from dataclasses import dataclass, replace
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from jumping_vpn.core.event_data import Data, Figures, Handover
 from jumping_vpn.core.events import (
@@ -29,8 +31,7 @@ from jumping_vpn.core.session.reasons import Reason
 from jumping_vpn.core.wire.messages import SeenMove
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Moment:
+class Moment(Struct, frozen=True, kw_only=True):
     """One occasion: what both clocks show, and fresh random bytes for the ids of its events."""
 
     now: Millis

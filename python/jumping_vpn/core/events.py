@@ -4,12 +4,12 @@
 exported, not when it is saved with its move.
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
+from msgspec import Struct
 
 from jumping_vpn.core import event_data as d
 from jumping_vpn.core.facts import PathSampled
@@ -139,8 +139,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     hash: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stamp:
+class Stamp(Struct, frozen=True, kw_only=True):
     """When an event is written, and 8 random bytes for its id; `ordinal` orders one instant's."""
 
     wall_ms: int
@@ -160,8 +159,7 @@ class Stamp:
         return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Origin:
+class Origin(Struct, frozen=True, kw_only=True):
     """Who writes events, and whether addresses are shown whole in them."""
 
     node_id: str
@@ -204,8 +202,7 @@ def make_event(  # noqa: PLR0913  the parts of the envelope
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
+class Subject(Struct, frozen=True, kw_only=True):
     """What events tell about a session besides its moves."""
 
     policy: str

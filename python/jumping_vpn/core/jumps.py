@@ -1,7 +1,8 @@
 """How a verdict of the ladder becomes moves, floors and an accepted binding."""
 
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from jumping_vpn.core.course import Course, Moment
 from jumping_vpn.core.event_data import DeniedData, Handover, RateData, RejectData, SecurityData
@@ -39,8 +40,7 @@ from jumping_vpn.core.wire.messages import Envelope, ReattachRequest, Trigger
 DEATHS: Final = {reason.value: reason for reason in R_DEATH}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Jump:
+class Jump(Struct, frozen=True, kw_only=True):
     """A request under decision: the fact, what its message says, and the transport it asks for."""
 
     fact: ReattachRequested

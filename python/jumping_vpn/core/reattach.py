@@ -6,9 +6,10 @@ each.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, TypeAlias
+
+from msgspec import Struct
 
 from jumping_vpn.core.ids import Attempt, BindingEpoch, Millis, StateVersion
 from jumping_vpn.core.ownership import Hold
@@ -53,8 +54,7 @@ class Answer(StrEnum):
     REJECT = "REJECT"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
+class Claim(Struct, frozen=True, kw_only=True):
     """Everything the ladder looks at: what the request says, what is proven, what is recorded.
 
     `rate_wait` is how long the session's own rate makes the request wait, 0 if not at all.
@@ -81,8 +81,7 @@ class Claim:
     commit: Commit = Commit.PENDING
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rung:
+class Rung(Struct, frozen=True, kw_only=True):
     """One check of the ladder and what follows when it does not hold."""
 
     number: int
@@ -94,16 +93,14 @@ class Rung:
     wait: Callable[[Claim], Millis] = lambda _: Millis(0)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Admitted:
+class Admitted(Struct, frozen=True, kw_only=True):
     """Every check held: the binding `epoch` may be made; `supersedes`: it is the same jump."""
 
     epoch: BindingEpoch
     supersedes: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Denied:
+class Denied(Struct, frozen=True, kw_only=True):
     """A check did not hold."""
 
     rung: Rung

@@ -5,9 +5,11 @@ showed at the write, so that another process can continue every deadline: see `r
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from jumping_vpn.core.ids import (
     SESSION_ID_SIZE,
@@ -24,8 +26,7 @@ from jumping_vpn.core.session.invariants import ensure, is_bound_as_state_says
 from jumping_vpn.core.session.model import Session, Shape
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class Reading(Struct, frozen=True, kw_only=True):
     """What the two clocks showed at one instant: monotonic and wall, in milliseconds.
 
     `incarnation` is the process's, which the store numbers at each start: readings of the monotonic
@@ -37,8 +38,7 @@ class Reading:
     incarnation: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Root:
+class Root(Struct, frozen=True, kw_only=True):
     """The sealed root of the binding `epoch`, which the reattach `attempt` made (0: a handshake).
 
     `digest` is the digest of that accepted request, so that its copies can be told from others.
@@ -50,8 +50,7 @@ class Root:
     digest: bytes = b""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class Record(Struct, frozen=True, kw_only=True):
     """One session as the store keeps it.
 
     `confirmed` is the root that a client certainly holds; `unconfirmed` that of an accepted jump
@@ -111,8 +110,7 @@ def ends_wall_ms(record: Record) -> int | None:
     return None if ends is None else record.written.wall_ms + ends - record.written.now
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordInvariant:
+class RecordInvariant(Struct, frozen=True, kw_only=True):
     """One check of a record by itself: `number` is the contract's."""
 
     number: int

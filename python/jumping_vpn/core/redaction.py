@@ -1,9 +1,10 @@
 """Addresses that do not leak by accident: their text is a prefix unless someone asks for more."""
 
 import ipaddress
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import NewType
+
+from msgspec import Struct
 
 from jumping_vpn.core.session.model import Transport
 
@@ -11,8 +12,7 @@ Shown = NewType("Shown", str)
 """Text about an address that has been through this module; the only form that events carry."""
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(Struct, frozen=True):
     """An address with or without a port: `str()` shows its /24 or /56 only, `plain` all of it."""
 
     plain: str

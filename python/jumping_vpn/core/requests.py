@@ -1,6 +1,6 @@
 """The gateway's answer to a REATTACH_REQUEST: claim, ladder, moves, one write, one answer."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from jumping_vpn.core.births import transport_of
 from jumping_vpn.core.course import Course, Moment
@@ -35,8 +35,7 @@ from jumping_vpn.core.wire import messages as m
 from jumping_vpn.core.wire.codec import Malformation, ProtocolError, decode
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Accepted:
+class Accepted(Struct, frozen=True, kw_only=True):
     """The plan of a jump between deriving its root and saving it."""
 
     course: Course

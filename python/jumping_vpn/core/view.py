@@ -1,9 +1,10 @@
 """The client's view of its session: what the authority acknowledged, never a version of its own."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from jumping_vpn.core.chronicle import STATES, Known, Learned, follow, granted_to
 from jumping_vpn.core.client_state import ClientState

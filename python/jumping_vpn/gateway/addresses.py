@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from jumping_vpn.core.ids import SessionId
-from jumping_vpn.gateway.pool import allot
+from jumping_vpn.gateway.pool import Pool
 from jumping_vpn.system.settings import Subnet
 
 
@@ -11,25 +11,24 @@ class AddressBook:
     """Allots each session one address of every subnet, the same for as long as it lives."""
 
     def __init__(self, subnets: Sequence[Subnet]) -> None:
-        self._subnets = tuple(subnets)
+        self._pool = Pool(subnets)
         self._of: dict[SessionId, tuple[str, ...]] = {}
-        self._used: set[str] = set()
 
     def hold(self, session_id: SessionId, addresses: tuple[str, ...]) -> None:
         """Note what a session from the store has."""
         self._of[session_id] = addresses
-        self._used.update(addresses)
+        self._pool.take(addresses)
 
     def allocate(self, session_id: SessionId) -> tuple[str, ...] | None:
         """Return a session's addresses, the same for the same session; None: none are left."""
         held = self._of.get(session_id)
         if held is not None:
             return held
-        addresses = allot(self._subnets, self._used)
+        addresses = self._pool.lowest()
         if addresses is not None:
             self.hold(session_id, addresses)
         return addresses
 
     def release(self, session_id: SessionId) -> None:
         """Take back what a session had."""
-        self._used.difference_update(self._of.pop(session_id, ()))
+        self._pool.give_back(self._of.pop(session_id, ()))

@@ -10,9 +10,12 @@ counted; everything else waits in the data plane's own queue.
 
 import asyncio
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from typing import Final, TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from jumping_vpn.core.commands import Command
 from jumping_vpn.core.facts import (
@@ -55,15 +58,13 @@ REWRITING_MAX: Final = WORKERS // 4
 CLEARING_PERIOD_SECONDS: Final = 60.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wake:
+class Wake(Struct, frozen=True, kw_only=True):
     """Something is due for the session."""
 
     done: asyncio.Future[None] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ordered:
+class Ordered(Struct, frozen=True, kw_only=True):
     """An operator's command, and whom to tell that it is done."""
 
     command: Command

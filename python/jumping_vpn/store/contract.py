@@ -30,9 +30,10 @@ The errors, all of them operating failures:
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol, TypeAlias
+
+from msgspec import Struct
 
 from jumping_vpn.core.events import Event
 from jumping_vpn.core.ids import NodeId, OwnershipEpoch, SessionId, SessionNumber, StateVersion
@@ -133,8 +134,7 @@ class LeaseRefused(StoreError):
         self.found = found
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unreadable:
+class Unreadable(Struct, frozen=True, kw_only=True):
     """A session whose record cannot be read, found while reading many."""
 
     session_id: SessionId
@@ -142,8 +142,7 @@ class Unreadable:
     why: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lease:
+class Lease(Struct, frozen=True, kw_only=True):
     """A node's hold on its right to forward, as the store has it."""
 
     node: NodeId
@@ -151,8 +150,7 @@ class Lease:
     ends_wall_ms: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Changed:
+class Changed(Struct, frozen=True, kw_only=True):
     """A session was written; told after the commit, in its order."""
 
     session_id: SessionId
@@ -162,16 +160,14 @@ class Changed:
     ownership_epoch: OwnershipEpoch
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Deleted:
+class Deleted(Struct, frozen=True, kw_only=True):
     """A session's record is gone."""
 
     session_id: SessionId
     number: SessionNumber
 
 
-@dataclass(frozen=True, slots=True)
-class Lapse:
+class Lapse(Struct, frozen=True):
     """The watcher was too slow and missed changes: read again what you hold."""
 
 

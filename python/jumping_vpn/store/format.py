@@ -1,15 +1,16 @@
 """The stored form of a record: MessagePack of all its fields, and a checksum.
 
-The policy is the largest part and the same for most sessions, so it is decoded once for all that
-share it. The number is a column of its own, because it is issued after the record was made.
+The policy is the largest part and the same for most sessions, so it is encoded and decoded
+once for all that share it. The number is a column of its own, because it is issued after the record
+was made.
 """
 
 import zlib
-from dataclasses import fields
 from functools import lru_cache
 from typing import Any, Final, get_type_hints
 
 import msgspec
+from msgspec import structs
 
 from jumping_vpn.core.ids import SessionNumber
 from jumping_vpn.core.policy.limits import Policy
@@ -24,7 +25,8 @@ class Unintelligible(Exception):
 
 def encode_record(record: Record) -> bytes:
     """Return the stored form."""
-    return _ENCODER.encode(record)
+    policy: Any = _encoded_policy(record.policy)
+    return _ENCODER.encode(structs.replace(record, policy=policy))
 
 
 def checksum(encoded: bytes) -> int:
@@ -50,19 +52,24 @@ def decode_record(encoded: bytes, *, number: SessionNumber, form: int, expected_
 
 
 @lru_cache(maxsize=256)
+def _encoded_policy(policy: Policy) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.msgpack.encode(policy))
+
+
+@lru_cache(maxsize=256)
 def _decode_policy(encoded: bytes) -> Policy:
     return msgspec.msgpack.decode(encoded, type=Policy)
 
 
 def _stored_type() -> type[msgspec.Struct]:
     hints = get_type_hints(Record)
-    names = [each.name for each in fields(Record)]
+    names = Record.__struct_fields__
     types = [msgspec.Raw if name == "policy" else hints[name] for name in names]
     return msgspec.defstruct("StoredRecord", list(zip(names, types, strict=True)), frozen=True)
 
 
 _COPIED: Final = tuple(
-    each.name for each in fields(Record) if each.name not in {"policy", "number"}
+    name for name in Record.__struct_fields__ if name not in {"policy", "number"}
 )
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _DECODER: Final = msgspec.msgpack.Decoder(_stored_type())

@@ -1,7 +1,8 @@
 """Whether a write's expectations hold: the same answer in every store."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from jumping_vpn.core.events import MOVE_TYPES, Event
 from jumping_vpn.core.ids import OwnershipEpoch, SessionId, SessionNumber, StateVersion
@@ -17,8 +18,7 @@ from jumping_vpn.store.contract import (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Head:
+class Head(Struct, frozen=True, kw_only=True):
     """What compare-and-set compares: a session as the store has it."""
 
     number: SessionNumber

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias, TypeVar
 
 import msgspec
+from msgspec import Struct
 
 from jumping_vpn.core.events import Event, encode_event
 from jumping_vpn.core.ids import NodeId, OwnershipEpoch, SessionId, SessionNumber, StateVersion
@@ -38,8 +39,7 @@ PRUNED_MAX: Final = 4096
 """Events that one acknowledgement prunes at most, so that no save waits long for it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Put:
+class Put(Struct, frozen=True):
     """Create or replace a record, encoded by the caller."""
 
     save: Save
@@ -47,30 +47,26 @@ class Put:
     events: tuple[bytes, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Remove:
+class Remove(Struct, frozen=True):
     """Delete a session's record."""
 
     session_id: SessionId
     events: tuple[bytes, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
+class Note(Struct, frozen=True):
     """Add observations to the outbox."""
 
     events: tuple[bytes, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class StartNode:
+class StartNode(Struct, frozen=True):
     """Issue the next incarnation of a node."""
 
     node: NodeId
 
 
-@dataclass(frozen=True, slots=True)
-class GrantLease:
+class GrantLease(Struct, frozen=True):
     """Grant or renew a node's lease."""
 
     node: NodeId
@@ -78,8 +74,7 @@ class GrantLease:
     ends_wall_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Acknowledge:
+class Acknowledge(Struct, frozen=True):
     """Move an export cursor, and prune what every exporter has."""
 
     name: str
@@ -87,16 +82,14 @@ class Acknowledge:
     digest: str
 
 
-@dataclass(frozen=True, slots=True)
-class Settle:
+class Settle(Struct, frozen=True):
     """Change nothing that anyone reads: its commit decides a commit whose outcome is unknown."""
 
 
 Order: TypeAlias = Put | Remove | Note | StartNode | GrantLease | Acknowledge | Settle
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Committed:
+class Committed(Struct, frozen=True, kw_only=True):
     """What a committed group did: one outcome for each order, in order."""
 
     outcomes: tuple[object, ...]

@@ -5,10 +5,10 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import replace
 from itertools import islice
 
 import msgspec
+from msgspec.structs import replace
 
 from jumping_vpn.core.events import Event
 from jumping_vpn.core.ids import NodeId, SessionId, SessionNumber

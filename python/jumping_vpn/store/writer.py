@@ -10,9 +10,10 @@ import queue
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias
+
+from msgspec import Struct
 
 from jumping_vpn.store.contract import (
     WAITING_MAX,
@@ -28,8 +29,7 @@ GROUP_MAX: Final = 1024
 """Orders of one transaction."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Pending:
+class _Pending(Struct, frozen=True):
     order: Order
     answer: "asyncio.Future[Any]"
 

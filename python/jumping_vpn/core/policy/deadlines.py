@@ -6,8 +6,10 @@ packet does not end a loss: until the confirmation, the window and the TTL of th
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from jumping_vpn.core.ids import Millis
 from jumping_vpn.core.policy.limits import Policy
@@ -29,8 +31,7 @@ CONFIRM_UNKNOWN: Final = Millis(2000)
 CONFIRM_DOUBLINGS_MAX: Final = 6
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Deadlines:
+class Deadlines(Struct, frozen=True, kw_only=True):
     """When each bound of the session falls due; None where it does not run."""
 
     session_ends: Millis | None = None
@@ -53,11 +54,11 @@ class Deadlines:
         return min((at for at in self._values() if at is not None), default=None)
 
     def _values(self) -> list[Millis | None]:
-        return [getattr(self, each.name) for each in fields(self)]
+        return [getattr(self, name) for name in self.__struct_fields__]
 
     def _mapped(self, change: Callable[[Millis], Millis]) -> "Deadlines":
         values = (None if at is None else change(at) for at in self._values())
-        return Deadlines(**dict(zip((each.name for each in fields(self)), values, strict=True)))
+        return Deadlines(**dict(zip(self.__struct_fields__, values, strict=True)))
 
 
 def after_move(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 import msgspec
+from msgspec import Struct
 
 from jumping_vpn.core.ids import Millis
 
@@ -28,8 +29,7 @@ class PolicyError(ValueError):
     """A field is unknown, mistyped or out of range; the text names field, value and range."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
+class Policy(Struct, frozen=True, kw_only=True, cache_hash=True):
     """What a session may do and must hold; checked when it is made."""
 
     session_ttl: Millis = Millis(24 * HOUR)

@@ -5,8 +5,9 @@ of them, so that the other half is there when a transport dies; they also wait o
 which death overrides. Superseding an unconfirmed binding is still the same jump.
 """
 
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from jumping_vpn.core.ids import Millis
 from jumping_vpn.core.policy.limits import MINUTE, Policy
@@ -20,8 +21,7 @@ DISCRETIONARY: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Denied:
+class Denied(Struct, frozen=True, kw_only=True):
     """A switch that is not allowed yet: the limit `reason` ends after `retry_after_ms`."""
 
     reason: Reason

@@ -1,7 +1,8 @@
 """The machine: one function looks the row up, makes the successor, checks the invariants."""
 
-from dataclasses import dataclass
 from typing import TypeAlias
+
+from msgspec import Struct
 
 from jumping_vpn.core.ids import VERSION_MAX, Millis, StateVersion
 from jumping_vpn.core.session.inputs import (
@@ -19,8 +20,7 @@ from jumping_vpn.core.session.reasons import Reason
 from jumping_vpn.core.session.table import Effect, Row, row_for
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Moved:
+class Moved(Struct, frozen=True, kw_only=True):
     """The session made one move; `after` is the next version of `before`."""
 
     before: Session
@@ -29,8 +29,7 @@ class Moved:
     reason: Reason
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refused:
+class Refused(Struct, frozen=True, kw_only=True):
     """Nothing happened: `session` is the very object that was given."""
 
     session: Session

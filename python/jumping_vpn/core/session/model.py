@@ -1,8 +1,10 @@
 """The session and its parts: what the machine moves, and the shapes the table is keyed by."""
 
-from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from jumping_vpn.core.ids import (
     BindingEpoch,
@@ -46,8 +48,7 @@ class Shape(StrEnum):
     TERMINATED = "TERMINATED"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Transport:
+class Transport(Struct, frozen=True, kw_only=True):
     """One way to reach a gateway: an adapter on one local interface to one endpoint.
 
     `id` is never used again within a session. `endpoint` is "host:port", `hops` counts relays.
@@ -74,8 +75,7 @@ class Transport:
         return cls(id=int(number), adapter=adapter, interface=interface, endpoint=endpoint)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Binding:
+class Binding(Struct, frozen=True, kw_only=True):
     """The attachment of a session to one transport, with traffic keys of its own.
 
     `confirmed` becomes true with the first packet under its keys; that is a fact, not a move.
@@ -87,8 +87,7 @@ class Binding:
     since: Millis
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Session:
+class Session(Struct, frozen=True, kw_only=True):
     """The identity and its present condition. Only the machine makes the next one.
 
     `epoch` is the highest binding epoch ever used, also while there is no binding. `since` is when

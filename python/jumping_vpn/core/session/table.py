@@ -4,9 +4,10 @@ A row holds no condition: cryptography, admission, policy or a timer decided whi
 """
 
 import hashlib
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
+
+from msgspec import Struct
 
 from jumping_vpn.core.session import inputs as i
 from jumping_vpn.core.session.model import Shape, State
@@ -21,8 +22,7 @@ class Effect(StrEnum):
     DROP = "drop"
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Struct, frozen=True):
     """One move: in any of `before`, `on` leads to `after`. The first reason is the default."""
 
     before: tuple[Shape, ...]
