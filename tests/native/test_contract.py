@@ -7,7 +7,7 @@ from jumping_vpn.core.facts import FACTS
 
 CONVERSION = Path(__file__).parents[2] / "crates/jump-py/src/facts.rs"
 # Values that are computed from a field of another name; the rows are read by eye.
-DERIVED = {"loss", "loss_in", "loss_out", "standby_answered"}
+DERIVED = {"loss", "loss_in", "loss_out"}
 TUPLE = re.compile(r'tuple!\(\s*py,\s*("\w+"(?:[^()]|\((?:[^()]|\([^()]*\))*\))*)\)')
 
 

@@ -110,8 +110,16 @@ pub(crate) fn to_tuple(py: Python<'_>, fact: Fact) -> PyResult<Bound<'_, PyTuple
             unanswered,
             standby_answered,
         } => {
-            let lives = standby_answered;
-            tuple!(py, "BindingSilent", epoch, direction, silent_us, misses, unanswered, lives)
+            tuple!(
+                py,
+                "BindingSilent",
+                epoch,
+                direction,
+                silent_us,
+                misses,
+                unanswered,
+                standby_answered
+            )
         }
         Fact::BindingWorn { epoch } => tuple!(py, "BindingWorn", epoch),
         Fact::ResetHinted { epoch } => tuple!(py, "ResetHinted", epoch),
