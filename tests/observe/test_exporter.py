@@ -13,7 +13,7 @@ import pytest
 from msgspec.structs import replace
 
 from jumping_vpn.core.event_data import Data, SinkData
-from jumping_vpn.core.events import EventType
+from jumping_vpn.core.events import Event, EventType
 from jumping_vpn.core.record import Record
 from jumping_vpn.core.session.reasons import Reason
 from jumping_vpn.observe.audit import PART, verify
@@ -57,6 +57,18 @@ async def exporting(
     task.cancel()
     await exporter.drain()
     await exporter.close()
+
+
+class Hesitant(MemoryStore):
+    """A store that never comes to an answer while it hesitates."""
+
+    hesitates = asked = False
+
+    async def events_after(self, seq: int, limit: int) -> tuple[Event, ...]:
+        if self.hesitates:
+            self.asked = True
+            await asyncio.Event().wait()
+        return await super().events_after(seq, limit)
 
 
 async def grow(store: MemoryStore, *seeds: int) -> Record:
@@ -147,7 +159,30 @@ async def test_a_removed_file_begins_again_and_the_chain_goes_on(log: Path) -> N
         await grow(store, 3)
         await until(lambda: exporter.status.exported == 3)
 
-    assert verify(rotated, log).clean
+    report = verify(rotated, log)
+    assert (report.clean, report.events) == (True, 3)
+
+
+async def test_an_export_interrupted_while_its_file_is_moved_writes_no_event_again(
+    log: Path,
+) -> None:
+    store = Hesitant()
+    exporter = Exporter(store, log, Announced())
+    task = asyncio.create_task(exporter.run())
+    await grow(store, 1, 2)
+    await until(lambda: exporter.status.exported == 2)
+
+    store.hesitates = True
+    await grow(store, 3)
+    await until(lambda: store.asked)
+    task.cancel()
+    store.hesitates = False
+    rotated = log.rename(log.with_suffix(".1"))
+    await exporter.drain()
+    await exporter.close()
+
+    report = verify(rotated, log)
+    assert (report.clean, report.events) == (True, 3)
     assert verify(log, extent=PART).events == 1
 
 

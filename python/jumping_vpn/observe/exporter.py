@@ -186,12 +186,10 @@ class Exporter:
 
     async def _resume(self, known: Head | None) -> Head:
         """Open the file, and return the head that its next line continues."""
-        if known is not None:
-            with suppress(OSError):
-                await self._in_worker(self._file.sync)
         seq, digest = await self._outbox.export_cursor(self._name)
         self._saved = Head(seq, digest) if seq else START
-        base = known or self._saved
+        left = await self._in_worker(self._leave)
+        base = known or left or self._saved
         last = await self._in_worker(self._file.open)
         tail = None if last is None else head_of(last)
         if tail is None or tail.seq > self._outbox.newest_seq:
@@ -203,6 +201,17 @@ class Exporter:
         following = await self._outbox.events_after(tail.seq, 1)
         refilled = bool(following) and following[0].node_seq == tail.seq + 1
         return tail if refilled else base
+
+    def _leave(self) -> Head | None:
+        """Make the file that was written so far safe, and return where it has come to.
+
+        It may be at another path by now, and an interrupted export does not know what it wrote.
+        """
+        with suppress(OSError):
+            last = self._file.last()
+            self._file.sync()
+            return None if last is None else head_of(last)
+        return None
 
     async def _save_cursor(self, head: Head) -> None:
         if head == self._saved:

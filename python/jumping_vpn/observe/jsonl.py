@@ -75,6 +75,10 @@ class JsonlFile:
             raise
         self._end += grown
 
+    def last(self) -> bytes | None:
+        """Return the last whole line, wherever the open file is by now."""
+        return _last_line(self._opened(), self._end, self.path)[0]
+
     def sync(self) -> None:
         """Return when everything that was appended is on the disk."""
         os.fdatasync(self._opened())
