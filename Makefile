@@ -11,10 +11,13 @@ STAMPS := $(VENV)/stamps
 # The interpreter that the environment is made with: `make setup BASE_PYTHON=python3.12`.
 BASE_PYTHON ?= $(shell command -v python3.11 || command -v python3)
 MINUTES ?= 30
+# How many storms, from which seed on: `make storms SEEDS=20000 FROM=1`.
+SEEDS ?= 4000
+FROM ?= 1000
 # What the built extension depends on; cargo finds out what of it is stale.
 NATIVE := pyproject.toml Cargo.toml Cargo.lock $(shell find crates -name '*.rs' -o -name Cargo.toml)
 
-.PHONY: help setup build check test demo soak doctor bless docs bench clean system root bytecode
+.PHONY: help setup build check test storms demo soak doctor bless docs bench clean system root bytecode
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +33,11 @@ check: setup ## Format, lint, types, boundaries, generated pages, style, unit te
 test: setup ## Everything that must pass before a change lands. As root: also the network tests.
 	@tools/rust_toolchain.sh
 	@$(PYTHON) tools/checks.py test
+
+storms: ## Try the packet engine in thousands of seeded storms: make storms SEEDS=4000 FROM=1000.
+	@tools/rust_toolchain.sh
+	@SEEDS=$(SEEDS) FROM=$(FROM) cargo test --release --quiet --locked -p jump-proto --test jumps \
+		-- --ignored --nocapture thousands_of_storms
 
 demo: root setup bytecode ## Watch a download survive every fault. Needs root, for network namespaces.
 	@$(PYTHON) -m jumping_vpn.lab.demo

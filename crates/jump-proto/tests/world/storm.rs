@@ -343,8 +343,15 @@ impl Storm {
         self.given_up += self.given_up_by(end);
     }
 
+    /// What a process reported and nobody had read dies with it: its tokens mean nothing to the next one.
+    fn forget_reports(&mut self, end: End) {
+        let unread = self.world.facts.split_off(self.seen);
+        self.world.facts.extend(unread.into_iter().filter(|(from, _)| *from != end));
+    }
+
     fn restart_gateway(&mut self) {
         self.excuse(End::Gateway);
+        self.forget_reports(End::Gateway);
         self.world.incarnation += 1;
         let incarnation = self.world.incarnation;
         let mut chance = Chance(self.chance.next());
@@ -365,6 +372,7 @@ impl Storm {
 
     fn restart_client(&mut self) {
         self.excuse(End::Client);
+        self.forget_reports(End::Client);
         let public = *gateway_secrets().identity.public();
         let mut client = Client::new(client_key(), public, Ciphers::ALL);
         client.extend_fence(Instant(u64::MAX));
