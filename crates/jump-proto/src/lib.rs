@@ -24,6 +24,7 @@ pub mod limiter;
 pub mod limits;
 pub mod liveness;
 pub mod lookup;
+pub mod offload;
 pub mod packet;
 pub mod path;
 pub mod replay;
