@@ -14,6 +14,7 @@ MINUTES ?= 30
 # How many storms, from which seed on: `make storms SEEDS=20000 FROM=1`.
 SEEDS ?= 4000
 FROM ?= 1000
+PROFILE ?= loss
 # What the built extension depends on; cargo finds out what of it is stale.
 NATIVE := pyproject.toml Cargo.toml Cargo.lock $(shell find crates -name '*.rs' -o -name Cargo.toml)
 
@@ -42,8 +43,8 @@ storms: ## Try the packet engine in thousands of seeded storms: make storms SEED
 demo: root setup bytecode ## Watch a download survive every fault. Needs root, for network namespaces.
 	@$(PYTHON) -m jumping_vpn.lab.demo
 
-soak: root setup ## Run the echo stream on lossy paths, where nothing should happen: make soak MINUTES=30.
-	@$(PYTHON) -m jumping_vpn.lab.endure --minutes $(MINUTES) --output build/soak.json
+soak: root setup ## Run the echo stream where it is hard: make soak PROFILE=loss|bursts|jitter|busy|stopped MINUTES=60.
+	@$(PYTHON) -m jumping_vpn.lab.endure --profile $(PROFILE) --minutes $(MINUTES) --output build/soak-$(PROFILE).json
 
 doctor: ## Say what this machine lacks, and how to get it.
 	@if [ -x $(VENV)/bin/jvpn ]; then $(VENV)/bin/jvpn doctor; \

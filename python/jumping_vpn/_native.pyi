@@ -165,16 +165,10 @@ class LinkElement:
     """The lab's link: forwards frames between two interfaces with delay, jitter, loss and holes."""
 
     def __new__(cls, left: str, right: str) -> LinkElement: ...
-    def configure(
-        self,
-        *,
-        delay_us: int,
-        jitter_us: int,
-        loss: float,
-        blocked_to_right: bool,
-        blocked_to_left: bool,
-        seed: int,
-    ) -> None: ...
-    def run(self, control: int) -> None:
-        """Forward until `control` ends; each line on it is JSON with the fields of `configure`."""
+    def run(self, control: int, answers: int) -> None:
+        """Forward until `control` ends; each line on it is the settings as JSON.
+
+        Once they hold, a line on `answers` tells when, in nanoseconds of CLOCK_MONOTONIC, and the
+        counters.
+        """
     def counters(self) -> dict[str, int]: ...

@@ -1,14 +1,19 @@
 //! The lab's link: a wire between two interfaces that can be slow, lossy, or cut in one direction.
 //!
-//! Each frame that comes in on one side leaves on the other after `delay ± jitter`, unless loss
-//! takes it or its direction is blocked. Frames draw their delays independently, so jitter larger
-//! than the distance of two frames reorders them, as netem does. A direction that gets blocked also
-//! loses what is under way in it: a hole swallows everything at once. All chance comes from one
-//! seed.
+//! Each direction is a [lane](lane): it decides what becomes of a frame that comes in, and when it
+//! leaves. Frames draw their delays independently, so jitter larger than the distance of two frames
+//! reorders them, as netem does. A direction that gets blocked also loses what is under way in it: a
+//! hole swallows everything at once. All chance comes from one seed.
+
+mod chance;
+mod frame;
+mod lane;
+mod settings;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io;
+use std::num::NonZeroU64;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -17,12 +22,16 @@ use jump_proto::time::Instant;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::netdevice::name_to_index;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
-use serde::Deserialize;
+use rustix::time::{ClockId, clock_gettime};
 
 use crate::clock;
 use crate::counters::Counter;
 use crate::facts::Bell;
 use crate::sys::packet;
+
+use lane::{Fate, Lane};
+
+pub use settings::{Burst, LaneSettings, LinkSettings};
 
 /// The virtio header, the link header, and the largest coalesced frame.
 const FRAME_MAX: usize = 10 + 18 + 65_535;
@@ -37,50 +46,38 @@ const FRAMES: usize = 64;
 /// The longest line of orders.
 const LINE_MAX: usize = 4_096;
 
-/// How the link behaves.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields)]
-pub struct LinkSettings {
-    /// How long a frame is under way.
-    pub delay_us: u64,
-    /// How much longer or shorter it may be.
-    pub jitter_us: u64,
-    /// The share of frames that are lost, from 0 to 1.
-    pub loss: f64,
-    /// Nothing reaches the right side.
-    pub blocked_to_right: bool,
-    /// Nothing reaches the left side.
-    pub blocked_to_left: bool,
-    /// What all chance comes from.
-    pub seed: u64,
+macro_rules! link_counters {
+    ($(#[doc = $doc:literal] $name:ident,)*) => {
+        /// The link's counters, for both directions together.
+        #[derive(Debug, Default)]
+        pub struct LinkCounters {
+            $(#[doc = $doc] pub $name: Counter,)*
+        }
+
+        impl LinkCounters {
+            /// Returns every counter with its name.
+            pub fn snapshot(&self) -> Vec<(&'static str, u64)> {
+                vec![$((stringify!($name), self.$name.get()),)*]
+            }
+        }
+    };
 }
 
-/// The link's counters, for both directions together.
-#[derive(Debug, Default)]
-pub struct LinkCounters {
-    /// Frames that left on the other side.
-    pub forwarded: Counter,
-    /// Frames that chance took.
-    pub lost: Counter,
-    /// Frames that ran into a block.
-    pub blocked: Counter,
-    /// Frames that found the link full.
-    pub overflowed: Counter,
-    /// Frames that an interface refused.
-    pub refused: Counter,
-}
-
-impl LinkCounters {
-    /// Returns every counter with its name.
-    pub fn snapshot(&self) -> [(&'static str, u64); 5] {
-        [
-            ("forwarded", self.forwarded.get()),
-            ("lost", self.lost.get()),
-            ("blocked", self.blocked.get()),
-            ("overflowed", self.overflowed.get()),
-            ("refused", self.refused.get()),
-        ]
-    }
+link_counters! {
+    #[doc = "Frames that left on the other side."]
+    forwarded,
+    #[doc = "Frames that chance took."]
+    lost,
+    #[doc = "Frames that ran into a block."]
+    blocked,
+    #[doc = "Frames with packets larger than what passes."]
+    too_large,
+    #[doc = "Frames that chance doubled."]
+    duplicated,
+    #[doc = "Frames that found the queue or the link full."]
+    overflowed,
+    #[doc = "Frames that an interface refused."]
+    refused,
 }
 
 /// A wire between two interfaces.
@@ -114,10 +111,12 @@ impl Link {
         self.bell.ring();
     }
 
-    /// Forwards until `control` ends; each line on it is a JSON object with the fields of
-    /// [`LinkSettings`].
-    pub fn run(&self, control: BorrowedFd<'_>) -> io::Result<()> {
-        Wire::new(self).run(control)
+    /// Forwards until `control` ends. Each line on it is [`LinkSettings`] as JSON; once it holds, a
+    /// line on `answers` tells the instant, in nanoseconds of `CLOCK_MONOTONIC`, and the counters.
+    pub fn run(&self, control: BorrowedFd<'_>, answers: BorrowedFd<'_>) -> io::Result<()> {
+        // A kernel that batches its timers would be late by more than a short link is long.
+        rustix::thread::set_current_timer_slack(NonZeroU64::new(1))?;
+        Wire::new(self).run(control, answers)
     }
 
     /// Returns the counters.
@@ -145,8 +144,9 @@ struct UnderWay {
 /// A link while it runs.
 struct Wire<'a> {
     link: &'a Link,
-    settings: LinkSettings,
-    chance: Chance,
+    seed: u64,
+    to_left: Lane,
+    to_right: Lane,
     under_way: BinaryHeap<Reverse<UnderWay>>,
     bytes: usize,
     number: u64,
@@ -157,8 +157,9 @@ impl<'a> Wire<'a> {
     fn new(link: &'a Link) -> Self {
         Self {
             link,
-            settings: LinkSettings::default(),
-            chance: Chance(0),
+            seed: 0,
+            to_left: Lane::new(0),
+            to_right: Lane::new(!0),
             under_way: BinaryHeap::new(),
             bytes: 0,
             number: 0,
@@ -166,7 +167,7 @@ impl<'a> Wire<'a> {
         }
     }
 
-    fn run(&mut self, control: BorrowedFd<'_>) -> io::Result<()> {
+    fn run(&mut self, control: BorrowedFd<'_>, answers: BorrowedFd<'_>) -> io::Result<()> {
         let mut lines = Lines::default();
         loop {
             let [left, right, bell, orders] = self.wait(control)?;
@@ -184,6 +185,7 @@ impl<'a> Wire<'a> {
                 };
                 for settings in settings {
                     self.apply(settings);
+                    self.answer(answers)?;
                 }
             }
             if left {
@@ -211,10 +213,24 @@ impl<'a> Wire<'a> {
     }
 
     fn apply(&mut self, settings: LinkSettings) {
-        if settings.seed != self.settings.seed {
-            self.chance = Chance(settings.seed);
+        if settings.seed != self.seed {
+            self.seed = settings.seed;
+            self.to_right.reseed(settings.seed);
+            self.to_left.reseed(!settings.seed);
         }
-        self.settings = settings;
+        let now = clock::now();
+        self.to_right.configure(settings.to_right, now);
+        self.to_left.configure(settings.to_left, now);
+    }
+
+    fn answer(&self, answers: BorrowedFd<'_>) -> io::Result<()> {
+        let time = clock_gettime(ClockId::Monotonic);
+        let at_ns = time.tv_sec * 1_000_000_000 + time.tv_nsec;
+        let counters = self.link.counters.snapshot();
+        let counted = counters.iter().map(|(name, count)| format!(r#","{name}":{count}"#));
+        let line = format!("{{\"at_ns\":{at_ns}{}}}\n", counted.collect::<String>());
+        rustix::io::retry_on_intr(|| rustix::io::write(answers, line.as_bytes()))?;
+        Ok(())
     }
 
     /// Takes in frames that will leave by `to`.
@@ -243,32 +259,36 @@ impl<'a> Wire<'a> {
     }
 
     fn accept(&mut self, to: Side, length: usize) {
+        let now = clock::now();
+        let size = frame::size_of(&self.buffer[..length]);
+        let (first, double) = self.lane(to).take(size, now);
+        self.meet(to, length, first, now);
+        if let Some(double) = double {
+            self.link.counters.duplicated.add(1);
+            self.meet(to, length, double, now);
+        }
+    }
+
+    /// Does with the frame in the buffer what its fate says.
+    fn meet(&mut self, to: Side, length: usize, fate: Fate, now: Instant) {
         let counters = &self.link.counters;
-        if self.is_blocked(to) {
-            counters.blocked.add(1);
-            return;
-        }
-        if self.chance.is_below(self.settings.loss) {
-            counters.lost.add(1);
-            return;
-        }
-        let delay = self.draw_delay();
-        if delay.is_zero() && self.under_way.is_empty() {
-            self.put(to, &self.buffer[..length]);
-            return;
+        let due = match fate {
+            Fate::Leaves(due) => due,
+            Fate::Blocked => return counters.blocked.add(1),
+            Fate::TooLarge => return counters.too_large.add(1),
+            Fate::Lost => return counters.lost.add(1),
+            Fate::Overflowed => return counters.overflowed.add(1),
+        };
+        if due <= now && self.under_way.is_empty() {
+            return self.put(to, &self.buffer[..length]);
         }
         if self.under_way.len() >= UNDER_WAY_MAX || self.bytes + length > UNDER_WAY_BYTES {
-            counters.overflowed.add(1);
-            return;
+            return counters.overflowed.add(1);
         }
         self.bytes += length;
         self.number += 1;
-        self.under_way.push(Reverse(UnderWay {
-            due: clock::now() + delay,
-            number: self.number,
-            to,
-            frame: self.buffer[..length].into(),
-        }));
+        let frame = self.buffer[..length].into();
+        self.under_way.push(Reverse(UnderWay { due, number: self.number, to, frame }));
     }
 
     fn let_out(&mut self) {
@@ -278,7 +298,7 @@ impl<'a> Wire<'a> {
             && let Some(Reverse(next)) = self.under_way.pop()
         {
             self.bytes -= next.frame.len();
-            if self.is_blocked(next.to) {
+            if self.lane(next.to).is_blocked() {
                 self.link.counters.blocked.add(1);
             } else {
                 self.put(next.to, &next.frame);
@@ -299,17 +319,11 @@ impl<'a> Wire<'a> {
         counter.add(1);
     }
 
-    fn is_blocked(&self, to: Side) -> bool {
+    fn lane(&mut self, to: Side) -> &mut Lane {
         match to {
-            Side::Left => self.settings.blocked_to_left,
-            Side::Right => self.settings.blocked_to_right,
+            Side::Left => &mut self.to_left,
+            Side::Right => &mut self.to_right,
         }
-    }
-
-    fn draw_delay(&mut self) -> Duration {
-        let LinkSettings { delay_us, jitter_us, .. } = self.settings;
-        let deviation = self.chance.up_to(2 * jitter_us);
-        Duration::from_micros((delay_us + deviation).saturating_sub(jitter_us))
     }
 }
 
@@ -341,32 +355,6 @@ impl Lines {
     }
 }
 
-/// `SplitMix64`: enough chance for a link, and the same for the same seed everywhere.
-#[derive(Debug)]
-struct Chance(u64);
-
-impl Chance {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// Returns true with this probability.
-    fn is_below(&mut self, probability: f64) -> bool {
-        // The upper 32 bits are exact in an `f64`.
-        let drawn = f64::from((self.next() >> 32) as u32) / f64::from(u32::MAX);
-        probability > 0.0 && drawn <= probability
-    }
-
-    /// Returns a number from 0 to `most`.
-    fn up_to(&mut self, most: u64) -> u64 {
-        self.next().checked_rem(most.saturating_add(1)).unwrap_or_default()
-    }
-}
-
 fn open(name: &str) -> io::Result<OwnedFd> {
     let any = socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
     let index = name_to_index(&any, name).map_err(|error| {
@@ -384,29 +372,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn chance_is_the_same_for_the_same_seed() {
-        let (mut first, mut second) = (Chance(7), Chance(7));
-
-        assert!((0..1_000).all(|_| first.next() == second.next()));
-        assert_ne!(Chance(8).next(), Chance(7).next());
-    }
-
-    #[test]
-    fn loss_takes_its_share() {
-        let mut chance = Chance(1);
-
-        let lost = (0..100_000).filter(|_| chance.is_below(0.03)).count();
-
-        assert!((2_800..3_200).contains(&lost), "{lost}");
-        assert!((0..1_000).all(|_| !chance.is_below(0.0) && chance.is_below(1.0)));
-    }
-
-    #[test]
     fn orders_are_put_together_from_pieces() {
         let (reader, writer) = rustix::pipe::pipe().expect("a pipe");
         let text = concat!(
-            r#"{"delay_us":1,"jitter_us":2,"loss":0.5,"#,
-            r#""blocked_to_right":true,"blocked_to_left":false,"seed":3}"#
+            r#"{"to_right":{"blocked":true,"jitter_us":2,"#,
+            r#""burst":{"kind":"windows","every_us":9,"for_us":1,"after_us":0,"loss":0.5}},"seed":3}"#
         )
         .as_bytes();
         let mut lines = Lines::default();
@@ -418,8 +388,14 @@ mod tests {
         let settings = lines.read(reader.as_fd()).expect("read").expect("open");
         drop(writer);
 
-        assert_eq!(settings.len(), 1);
-        assert!(settings[0].blocked_to_right && settings[0].jitter_us == 2);
+        let to_right = LaneSettings {
+            blocked: true,
+            jitter_us: 2,
+            burst: Burst::Windows { every_us: 9, for_us: 1, after_us: 0, loss: 0.5 },
+            ..LaneSettings::default()
+        };
+        let to_left = LaneSettings::default();
+        assert_eq!(settings, [LinkSettings { to_right, to_left, seed: 3 }]);
         assert_eq!(lines.read(reader.as_fd()).expect("read"), None);
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::os::fd::AsFd;
 
 use jump_io::host;
-use jump_io::link::{Link, LinkSettings};
+use jump_io::link::Link;
 use pyo3::prelude::*;
 
 use crate::error::Failure;
@@ -20,36 +20,16 @@ impl LinkElement {
         Ok(Self(py.detach(|| Link::open(left, right))?))
     }
 
-    /// Change how the link behaves, at once if it runs.
-    #[pyo3(signature = (*, delay_us, jitter_us, loss, blocked_to_right, blocked_to_left, seed))]
-    fn configure(
-        &self,
-        delay_us: u64,
-        jitter_us: u64,
-        loss: f64,
-        blocked_to_right: bool,
-        blocked_to_left: bool,
-        seed: u64,
-    ) {
-        self.0.configure(LinkSettings {
-            delay_us,
-            jitter_us,
-            loss,
-            blocked_to_right,
-            blocked_to_left,
-            seed,
-        });
-    }
-
-    /// Forward until `control` ends; a JSON line on it reconfigures.
-    fn run(&self, py: Python<'_>, control: i32) -> Result<(), Failure> {
+    /// Forward until `control` ends; each line on it is the settings as JSON. Once they hold, a line
+    /// on `answers` tells when, in nanoseconds of `CLOCK_MONOTONIC`, and the counters.
+    fn run(&self, py: Python<'_>, control: i32, answers: i32) -> Result<(), Failure> {
         py.detach(|| {
-            let control = host::duplicate(control)?;
-            Ok(self.0.run(control.as_fd())?)
+            let (control, answers) = (host::duplicate(control)?, host::duplicate(answers)?);
+            Ok(self.0.run(control.as_fd(), answers.as_fd())?)
         })
     }
 
-    /// Return what was forwarded, lost, blocked, overflowed and refused.
+    /// Return how many frames met which fate.
     fn counters(&self) -> BTreeMap<&'static str, u64> {
         self.0.counters().snapshot().into_iter().collect()
     }

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from jumping_vpn.lab.stage import Stage
+from jumping_vpn.lab.topology import LabPath
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,9 +35,8 @@ class Fault:
 def silent_blackhole(stage: Stage) -> Injected:
     """Swallow everything on the active path, both ways, without a word."""
     path = stage.active()
-    since = time.monotonic_ns()
-    path.link.block(up=True, down=True)
-    return Injected(since_ns=since, heal=lambda: path.link.block(up=False, down=False))
+    since = path.link.block(up=True, down=True)
+    return Injected(since_ns=since, heal=_healer(path))
 
 
 def link_down(stage: Stage) -> Injected:
@@ -50,9 +50,8 @@ def link_down(stage: Stage) -> Injected:
 def one_way_blackhole(stage: Stage) -> Injected:
     """Swallow only what goes to the client."""
     path = stage.active()
-    since = time.monotonic_ns()
-    path.link.block(up=False, down=True)
-    return Injected(since_ns=since, heal=lambda: path.link.block(up=False, down=False))
+    since = path.link.block(up=False, down=True)
+    return Injected(since_ns=since, heal=_healer(path))
 
 
 def nat_rebinding(stage: Stage) -> Injected:
@@ -83,9 +82,15 @@ def blackout(stage: Stage) -> Injected:
     for path in stage.topology.paths:
         path.link.block(up=True, down=True)
     time.sleep(5)
-    since = time.monotonic_ns()
-    first.link.block(up=False, down=False)
-    return Injected(since_ns=since, heal=lambda: last.link.block(up=False, down=False))
+    since = first.link.block(up=False, down=False)
+    return Injected(since_ns=since, heal=_healer(last))
+
+
+def _healer(path: LabPath) -> Callable[[], None]:
+    def heal() -> None:
+        path.link.block(up=False, down=False)
+
+    return heal
 
 
 FAULTS: Final = (

@@ -12,7 +12,7 @@ Every address is private to the namespaces. All hosts speak IPv4 and IPv6; only 
 from dataclasses import dataclass
 from typing import Final
 
-from jumping_vpn.lab.link import Link, LinkSettings
+from jumping_vpn.lab.link import Lane, Link, LinkSettings, symmetric
 from jumping_vpn.lab.namespaces import Lab, Namespace, cable
 
 GATEWAY_V4: Final = "203.0.113.1"
@@ -80,21 +80,25 @@ class Topology:
 
 
 WIFI: Final = PathPlan(
-    name="wifi", interface="wifi0", number=1, metric=100, link=LinkSettings(delay_us=4000, seed=11)
+    name="wifi",
+    interface="wifi0",
+    number=1,
+    metric=100,
+    link=symmetric(Lane(delay_us=4000), seed=11),
 )
 CABLE: Final = PathPlan(
     name="cable",
     interface="cable0",
     number=2,
     metric=200,
-    link=LinkSettings(delay_us=6000, seed=22),
+    link=symmetric(Lane(delay_us=6000), seed=22),
 )
 PHONE: Final = PathPlan(
     name="phone",
     interface="lte0",
     number=3,
     metric=100,
-    link=LinkSettings(delay_us=5000, seed=33),
+    link=symmetric(Lane(delay_us=5000), seed=33),
 )
 
 
@@ -141,6 +145,9 @@ def _build_path(lab: Lab, client: Namespace, internet: Namespace, plan: PathPlan
     cable((client, plan.interface), (air, "left"))
     cable((air, "right"), (router, "lan0"))
     cable((router, "wan0"), (internet, f"{plan.name}0"))
+    # The link sees what a wire would: packets, not bundles of them that an offload left uncut.
+    client.ip(f"link set {plan.interface} gso_max_segs 1")
+    router.ip("link set lan0 gso_max_segs 1")
     router.sysctl(FORWARDING)
     internet.ip(
         f"addr add {internet_wan}/28 dev {plan.name}0",
