@@ -1,8 +1,13 @@
 //! Datagrams on their way out.
 //!
-//! The engine writes each datagram once, into the arena where the kernel will read it. Runs for one
-//! socket leave with one system call. Datagrams of a run lie next to each other, so that runs of
-//! equal size can later leave as one segmented message.
+//! The engine writes each datagram once, into the arena where the kernel will read it. Consecutive
+//! datagrams of one route and one size form a *train*: it leaves as one message that the kernel, or
+//! the device, cuts apart (`UDP_SEGMENT`), so that the way through the kernel is paid once for all
+//! of them. Only the last datagram of a train may be shorter. The trains of one socket leave with
+//! one system call.
+//!
+//! Where a train is refused and its first datagram passes alone, that socket is not asked again:
+//! its datagrams leave one by one from then on.
 //!
 //! A socket that takes nothing more keeps its datagrams here for [`HOLD`] and slows the TUN down
 //! meanwhile; what waits longer is dropped and counted, since a path that stands still must not
@@ -18,14 +23,18 @@ use rustix::fd::OwnedFd;
 
 use crate::counters::Counters;
 use crate::sockets::{OpenSocket, Sockets};
-use crate::sys::message::{MESSAGES_MAX, Message, Sender};
+use crate::sys::message::{Message, Sender};
 
 /// How long a datagram waits for a blocked socket.
 pub const HOLD: Duration = Duration::from_millis(10);
 /// Bytes that fit.
 const ARENA: usize = 512 << 10;
-/// Datagrams that fit.
-const ENTRIES: usize = 512;
+/// Trains that fit.
+const TRAINS: usize = 512;
+/// Datagrams of one train; what every kernel with the offload takes.
+const TRAIN_DATAGRAMS: usize = 64;
+/// Bytes of one train: the payload of the largest UDP packet over IPv4.
+const TRAIN_BYTES: usize = 65_507;
 /// From this many datagrams left behind on, the TUN is not read.
 const CONGESTED: usize = 32;
 
@@ -33,18 +42,55 @@ const CONGESTED: usize = 32;
 pub(crate) struct SendBatch {
     arena: Box<[u8]>,
     used: usize,
-    entries: Vec<Entry>,
+    trains: Vec<Train>,
     /// How many datagrams the last flush left behind, and since when some wait.
     held: usize,
     held_since: Option<Instant>,
     sender: Sender,
 }
 
+/// Datagrams of one route that lie end to end; all but the last are of the same size.
 #[derive(Clone, Copy, Debug)]
-struct Entry {
+struct Train {
     route: Route,
     start: usize,
     length: usize,
+    segment: usize,
+}
+
+impl Train {
+    /// Says whether a datagram of `length` bytes may be coupled on.
+    fn takes(&self, route: &Route, length: usize) -> bool {
+        length <= self.segment
+            && self.length.is_multiple_of(self.segment)
+            && self.length + length <= TRAIN_BYTES
+            && self.length < self.segment * TRAIN_DATAGRAMS
+            && self.route == *route
+    }
+
+    fn datagrams(&self) -> usize {
+        self.length.div_ceil(self.segment)
+    }
+
+    /// Leaves the first datagrams behind.
+    fn skip(&mut self, datagrams: usize) {
+        let skipped = (datagrams * self.segment).min(self.length);
+        self.start += skipped;
+        self.length -= skipped;
+    }
+
+    /// Its first datagrams, at most so many, as one message.
+    fn message<'a>(&self, datagrams: usize, arena: &'a [u8]) -> Message<'a> {
+        let Route { via, remote, local } = self.route;
+        let connected = matches!(via, Via::Path(_));
+        let length = self.length.min(datagrams * self.segment);
+        Message {
+            bytes: &arena[self.start..self.start + length],
+            segment: (length > self.segment).then_some(self.segment as u16),
+            to: (!connected).then_some(remote),
+            source: local.filter(|_| !connected),
+        }
+    }
 }
 
 /// A path's socket failed locally, for the first time since it last worked.
@@ -67,7 +113,7 @@ impl SendBatch {
         Self {
             arena: vec![0; ARENA].into_boxed_slice(),
             used: 0,
-            entries: Vec::with_capacity(ENTRIES),
+            trains: Vec::with_capacity(TRAINS),
             held: 0,
             held_since: None,
             sender: Sender::new(),
@@ -76,13 +122,13 @@ impl SendBatch {
 
     /// Says whether a datagram of `length` bytes fits.
     pub(crate) fn has_room(&self, length: usize) -> bool {
-        self.entries.len() < ENTRIES && length <= self.arena.len() - self.used
+        self.trains.len() < TRAINS && length <= self.arena.len() - self.used
     }
 
     /// Drops everything and returns how many datagrams that were.
     pub(crate) fn clear(&mut self) -> usize {
-        let dropped = self.entries.len();
-        self.entries.clear();
+        let dropped = datagrams(&self.trains);
+        self.trains.clear();
         self.used = 0;
         self.held = 0;
         self.held_since = None;
@@ -95,34 +141,33 @@ impl SendBatch {
     ///
     /// When there is no room for it.
     pub(crate) fn push(&mut self, route: Route, length: usize) -> &mut [u8] {
+        debug_assert!(length > 0, "a datagram has at least its type");
         let start = self.used;
         self.used += length;
-        self.entries.push(Entry { route, start, length });
+        match self.trains.last_mut() {
+            Some(train) if train.takes(&route, length) => train.length += length,
+            _ => self.trains.push(Train { route, start, length, segment: length }),
+        }
         &mut self.arena[start..start + length]
     }
 
     /// Sends what the sockets take; what a blocked one left behind stays for a while.
     pub(crate) fn flush(&mut self, outside: &mut Outside<'_>, now: Instant) {
-        if self.entries.is_empty() {
+        if self.trains.is_empty() {
             return;
         }
         let mut kept = 0;
         let mut first = 0;
-        while first < self.entries.len() {
-            let via = self.entries[first].route.via;
-            let run = self.entries[first..]
-                .iter()
-                .take(MESSAGES_MAX)
-                .take_while(|entry| entry.route.via == via)
-                .count();
-            let done = self.send_run(first, run, outside);
-            for waiting in first + done..first + run {
-                self.entries[kept] = self.entries[waiting];
-                kept += 1;
-            }
-            first += run;
+        while first < self.trains.len() {
+            let via = self.trains[first].route.via;
+            let run = self.trains[first..].iter().take_while(|train| train.route.via == via);
+            let end = first + run.count();
+            let done = self.send_run(first, end, outside);
+            self.trains.copy_within(done..end, kept);
+            kept += end - done;
+            first = end;
         }
-        self.entries.truncate(kept);
+        self.trains.truncate(kept);
         self.settle(now, outside.counters);
     }
 
@@ -136,57 +181,72 @@ impl SendBatch {
         self.held_since.map(|since| since + HOLD)
     }
 
-    /// Sends the entries from `first` on and returns how many are done with, sent or given up.
-    fn send_run(&mut self, first: usize, run: usize, outside: &mut Outside<'_>) -> usize {
-        let via = self.entries[first].route.via;
-        let Some(socket) = outside.sockets.get_mut(via) else {
-            outside.counters.send_unrouted.add(run);
-            return run;
+    /// Sends the trains from `first` to `end` and returns the first that has to wait.
+    fn send_run(&mut self, first: usize, end: usize, outside: &mut Outside<'_>) -> usize {
+        let counters = outside.counters;
+        let Some(socket) = outside.sockets.get_mut(self.trains[first].route.via) else {
+            counters.send_unrouted.add(datagrams(&self.trains[first..end]));
+            return end;
         };
-        let mut done = 0;
-        let mut retried = false;
-        while done < run && !socket.blocked {
-            let entries = &self.entries[first + done..first + run];
-            let arena = &self.arena;
-            let messages = entries.iter().map(|entry| message(entry, arena));
-            match self.sender.send(socket.udp.as_fd(), messages) {
+        let mut next = first;
+        let mut attempt = Attempt::First;
+        while next < end && !socket.blocked {
+            let trains = &mut self.trains[next..end];
+            let coupled = socket.couples && attempt != Attempt::Alone;
+            let refused = match self
+                .sender
+                .send(socket.udp.as_fd(), messages(trains, coupled, &self.arena))
+            {
                 Ok(sent) => {
-                    outside.counters.datagrams_out.add(sent);
+                    if attempt == Attempt::Alone && trains[0].datagrams() > 1 {
+                        socket.couples = false;
+                        counters.trains_refused.add(1);
+                    }
                     socket.failed = false;
-                    retried = false;
-                    done += sent;
+                    attempt = Attempt::First;
+                    next += leave(trains, sent, coupled, counters);
+                    continue;
                 }
-                Err(error) => match Setback::of(&error) {
-                    Setback::Again => {}
-                    Setback::Blocked => socket.set_blocked(true, outside.epoll),
-                    Setback::Full => {
-                        outside.counters.send_errors.add(1);
-                        done += 1;
-                    }
-                    Setback::TooBig => {
-                        outside.counters.send_too_big.add(1);
-                        done += 1;
-                    }
-                    // A connected socket hands out the error of an earlier ICMP message in place of
-                    // a send. That is no more than a hint, and gone when it was told: only an error
-                    // that stays is ours.
-                    Setback::Failed(_) if !retried => retried = true,
-                    Setback::Failed(errno) => {
-                        let given_up = give_up(socket, errno, run - done, outside.failures);
-                        outside.counters.send_errors.add(given_up);
-                        done += given_up;
-                        retried = false;
-                    }
-                },
+                Err(error) => Setback::of(&error),
+            };
+            let single = !coupled || trains[0].datagrams() == 1;
+            match refused {
+                Setback::Again => {}
+                Setback::Blocked => socket.set_blocked(true, outside.epoll),
+                Setback::Full => {
+                    counters.send_errors.add(trains[0].datagrams());
+                    next += 1;
+                }
+                // A connected socket hands out the error of an earlier ICMP message in place of a
+                // send. That is no more than a hint, and gone when it was told: only an error that
+                // stays is ours.
+                Setback::TooBig | Setback::Failed(_) if attempt == Attempt::First => {
+                    attempt = Attempt::Second;
+                }
+                // It may be the coupling that is refused: the first datagram alone will tell.
+                Setback::TooBig | Setback::Failed(libc::EIO | libc::EINVAL) if !single => {
+                    attempt = Attempt::Alone;
+                }
+                Setback::TooBig => {
+                    counters.send_too_big.add(trains[0].datagrams());
+                    attempt = Attempt::First;
+                    next += 1;
+                }
+                Setback::Failed(errno) => {
+                    let given_up = give_up(socket, errno, trains.len(), outside.failures);
+                    counters.send_errors.add(datagrams(&trains[..given_up]));
+                    attempt = Attempt::First;
+                    next += given_up;
+                }
             }
         }
-        done
+        next
     }
 
     /// Moves what stays to the arena's front, or drops it when it has waited too long.
     fn settle(&mut self, now: Instant, counters: &Counters) {
         self.used = 0;
-        self.held = self.entries.len();
+        self.held = datagrams(&self.trains);
         if self.held == 0 {
             self.held_since = None;
             return;
@@ -196,32 +256,70 @@ impl SendBatch {
             counters.send_blocked.add(self.clear());
             return;
         }
-        for entry in &mut self.entries {
-            self.arena.copy_within(entry.start..entry.start + entry.length, self.used);
-            entry.start = self.used;
-            self.used += entry.length;
+        for train in &mut self.trains {
+            self.arena.copy_within(train.start..train.start + train.length, self.used);
+            train.start = self.used;
+            self.used += train.length;
         }
     }
 }
 
-fn message<'a>(entry: &Entry, arena: &'a [u8]) -> Message<'a> {
-    let Route { via, remote, local } = entry.route;
-    let connected = matches!(via, Via::Path(_));
-    Message {
-        bytes: &arena[entry.start..entry.start + entry.length],
-        to: (!connected).then_some(remote),
-        source: local.filter(|_| !connected),
-    }
+/// The how-manieth attempt a call is, after errors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Attempt {
+    First,
+    Second,
+    /// The first datagram without the others of its train.
+    Alone,
 }
 
-/// Tells of a path's local failure once, and returns how many of the run's datagrams share it.
+fn datagrams(trains: &[Train]) -> usize {
+    trains.iter().map(Train::datagrams).sum()
+}
+
+/// The messages of a call: trains, or the datagrams of each.
+fn messages<'a>(
+    trains: &'a [Train],
+    coupled: bool,
+    arena: &'a [u8],
+) -> impl Iterator<Item = Message<'a>> {
+    trains.iter().flat_map(move |train| {
+        let count = if coupled { 1 } else { train.datagrams() };
+        (0..count).map(move |datagram| {
+            let mut rest = *train;
+            rest.skip(datagram);
+            rest.message(if coupled { TRAIN_DATAGRAMS } else { 1 }, arena)
+        })
+    })
+}
+
+/// Leaves behind what `sent` messages carried, and returns how many trains are through.
+fn leave(trains: &mut [Train], sent: usize, coupled: bool, counters: &Counters) -> usize {
+    if coupled {
+        counters.datagrams_out.add(datagrams(&trains[..sent]));
+        counters.trains_out.add(sent);
+        return sent;
+    }
+    counters.datagrams_out.add(sent);
+    let mut left = sent;
+    for (through, train) in trains.iter_mut().enumerate() {
+        if left < train.datagrams() {
+            train.skip(left);
+            return through;
+        }
+        left -= train.datagrams();
+    }
+    trains.len()
+}
+
+/// Tells of a path's local failure once, and returns how many of the run's trains share it.
 fn give_up(
     socket: &mut OpenSocket,
     errno: i32,
     left: usize,
     failures: &mut Vec<SocketFailed>,
 ) -> usize {
-    // The datagrams of a listener go to many peers, and one of them may be out of reach alone.
+    // What a listener sends goes to many peers, and one of them may be out of reach alone.
     let via = socket.udp.via();
     if !is_local(errno) || matches!(via, Via::Listener(_)) {
         return 1;
@@ -282,6 +380,7 @@ mod tests {
     use rustix::event::epoll;
 
     use super::*;
+    use crate::sys::message::send_without_checksums;
     use crate::udp::Udp;
 
     /// Two paths to sockets of the test.
@@ -353,6 +452,62 @@ mod tests {
     }
 
     #[test]
+    fn datagrams_of_one_size_leave_as_one_message_and_arrive_apart() {
+        let mut world = World::new();
+
+        for bytes in [&b"one"[..], b"two", b"six", b"9", b"ten", b"four"] {
+            world.push(0, bytes);
+        }
+        world.flush(Instant(0));
+
+        for expected in [&b"one"[..], b"two", b"six", b"9", b"ten", b"four"] {
+            assert_eq!(world.received(0), expected);
+        }
+        assert_eq!(
+            world.counters.trains_out.get(),
+            3,
+            "the short one and the longer one end trains"
+        );
+        assert_eq!(world.counters.datagrams_out.get(), 6);
+    }
+
+    #[test]
+    fn a_train_is_no_longer_than_the_kernel_takes() {
+        let mut world = World::new();
+
+        for _ in 0..130 {
+            world.push(0, b"small");
+        }
+        for _ in 0..46 {
+            world.push(1, &[7; 1_440]);
+        }
+
+        let lengths: Vec<usize> = world.batch.trains.iter().map(Train::datagrams).collect();
+        assert_eq!(lengths, [64, 64, 2, 45, 1]);
+    }
+
+    #[test]
+    fn a_socket_that_refuses_trains_is_remembered_and_gets_every_datagram_alone() {
+        let mut world = World::new();
+        let socket = world.sockets.get_mut(Via::Path(0)).expect("open");
+        send_without_checksums(socket.udp.as_fd()).expect("set");
+
+        for _ in 0..2 {
+            for bytes in [&b"one"[..], b"two", b"six", b"9"] {
+                world.push(0, bytes);
+            }
+            world.flush(Instant(0));
+            for expected in [&b"one"[..], b"two", b"six", b"9"] {
+                assert_eq!(world.received(0), expected);
+            }
+        }
+
+        assert_eq!(world.counters.trains_refused.get(), 1);
+        assert_eq!(world.counters.datagrams_out.get(), 8);
+        assert_eq!(world.counters.send_errors.get(), 0);
+    }
+
+    #[test]
     fn what_waited_too_long_is_dropped_and_counted() {
         let mut world = World::new();
         world.block(0, true);
@@ -390,13 +545,13 @@ mod tests {
 
         assert!(world.batch.has_room(ARENA));
         assert!(!world.batch.has_room(ARENA + 1));
-        for _ in 0..ENTRIES {
+        for train in 0..TRAINS {
             assert!(world.batch.has_room(1));
-            world.push(0, b"x");
+            world.push(train as u32 % 2, b"x");
         }
         assert!(!world.batch.has_room(0));
 
-        assert_eq!(world.batch.clear(), ENTRIES);
+        assert_eq!(world.batch.clear(), TRAINS);
         assert!(world.batch.has_room(ARENA));
     }
 }

@@ -54,6 +54,10 @@ counters! {
     send_too_big,
     #[doc = "Datagrams for a path that is not open."]
     send_unrouted,
+    #[doc = "Messages that carried them; one carries up to 64."]
+    trains_out,
+    #[doc = "Sockets that take no message with more than one datagram."]
+    trains_refused,
     #[doc = "Turns of the loop."]
     turns,
     #[doc = "Packets read from the TUN."]

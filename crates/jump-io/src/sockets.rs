@@ -23,6 +23,8 @@ pub(crate) struct OpenSocket {
     pub(crate) blocked: bool,
     /// The last send failed locally, and that was told.
     pub(crate) failed: bool,
+    /// The kernel takes several datagrams as one message.
+    pub(crate) couples: bool,
 }
 
 impl Sockets {
@@ -37,7 +39,7 @@ impl Sockets {
         let key = self.next_key;
         self.next_key += 1;
         epoll::add(epoll, &udp, epoll::EventData::new_u64(key), epoll::EventFlags::IN)?;
-        self.open.push(OpenSocket { udp, key, blocked: false, failed: false });
+        self.open.push(OpenSocket { udp, key, blocked: false, failed: false, couples: true });
         Ok(())
     }
 

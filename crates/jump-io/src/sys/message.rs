@@ -1,4 +1,4 @@
-//! `sendmmsg` with a destination and a source address for each message.
+//! `sendmmsg` with a destination, a source address and a segment size for each message.
 
 use std::ffi::{c_int, c_void};
 use std::io;
@@ -12,17 +12,19 @@ use socket2::SockAddr;
 /// Messages per call at most.
 pub(crate) const MESSAGES_MAX: usize = 64;
 
-/// One datagram to send.
+/// One datagram to send, or several that the kernel or the device cuts apart.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Message<'a> {
     pub(crate) bytes: &'a [u8],
+    /// How long each datagram is, the last of them at most; `None` for a single one.
+    pub(crate) segment: Option<u16>,
     /// Where to; `None` on a connected socket.
     pub(crate) to: Option<SocketAddr>,
     /// Which of our addresses it leaves from; `None` lets the kernel choose.
     pub(crate) source: Option<IpAddr>,
 }
 
-/// Space for one ancillary message of either IP version, and for a segment size beside it.
+/// Space for the source address of either IP version, and for a segment size beside it.
 #[derive(Clone, Copy)]
 #[repr(C, align(8))]
 struct Control([u8; 64]);
@@ -97,50 +99,87 @@ impl Sender {
                 header.msg_namelen = name.len();
             }
         }
-        if let Some(source) = message.source {
+        if message.source.is_some() || message.segment.is_some() {
             self.controls.push(Control([0; 64]));
             if let Some(control) = self.controls.last_mut() {
-                write_source(&mut header, control, source);
+                write_controls(&mut header, control, message.source, message.segment);
             }
         }
         header
     }
 }
 
-fn write_source(header: &mut libc::msghdr, control: &mut Control, source: IpAddr) {
-    header.msg_control = ptr::from_mut(control).cast::<c_void>();
-    header.msg_controllen = size_of::<Control>();
-    let written = match source {
-        IpAddr::V4(address) => {
+/// Points the header to ancillary messages, one for each value that is given.
+fn write_controls(
+    header: &mut libc::msghdr,
+    control: &mut Control,
+    source: Option<IpAddr>,
+    segment: Option<u16>,
+) {
+    let mut used = 0;
+    match source {
+        Some(IpAddr::V4(address)) => {
             let info = libc::in_pktinfo {
                 ipi_ifindex: 0,
                 ipi_spec_dst: libc::in_addr { s_addr: u32::from_ne_bytes(address.octets()) },
                 ipi_addr: libc::in_addr { s_addr: 0 },
             };
-            write_control(header, libc::IPPROTO_IP, libc::IP_PKTINFO, info)
+            used += write_control(control, used, libc::IPPROTO_IP, libc::IP_PKTINFO, info);
         }
-        IpAddr::V6(address) => {
+        Some(IpAddr::V6(address)) => {
             let info = libc::in6_pktinfo {
                 ipi6_addr: libc::in6_addr { s6_addr: address.octets() },
                 ipi6_ifindex: 0,
             };
-            write_control(header, libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, info)
+            used += write_control(control, used, libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, info);
         }
-    };
-    header.msg_controllen = written;
+        None => {}
+    }
+    if let Some(segment) = segment {
+        used += write_control(control, used, libc::SOL_UDP, libc::UDP_SEGMENT, segment);
+    }
+    header.msg_control = ptr::from_mut(control).cast::<c_void>();
+    header.msg_controllen = used;
 }
 
-/// Writes the header's first ancillary message and returns the space that it takes.
-fn write_control<T: Copy>(header: &libc::msghdr, level: c_int, kind: c_int, value: T) -> usize {
+/// Writes an ancillary message behind the first `used` bytes and returns the space that it takes.
+fn write_control<T: Copy>(
+    control: &mut Control,
+    used: usize,
+    level: c_int,
+    kind: c_int,
+    value: T,
+) -> usize {
     let size = size_of::<T>() as u32;
-    // SAFETY: the header's control buffer is 64 zeroed bytes, aligned for `cmsghdr` and longer than
-    // the `CMSG_SPACE` of either structure that is written here.
+    // SAFETY: a plain computation on a length.
+    let (length, space) = unsafe { (libc::CMSG_LEN(size), libc::CMSG_SPACE(size) as usize) };
+    assert!(used + space <= control.0.len(), "the longest pair fits exactly");
+    // SAFETY: the message lies within the buffer, as was checked, and at an aligned place: the
+    // buffer is aligned for `cmsghdr`, and every space before it is a multiple of that.
+    #[allow(clippy::cast_ptr_alignment, reason = "see there")]
     unsafe {
-        let first = libc::CMSG_FIRSTHDR(header);
-        (*first).cmsg_level = level;
-        (*first).cmsg_type = kind;
-        (*first).cmsg_len = libc::CMSG_LEN(size) as usize;
-        libc::CMSG_DATA(first).cast::<T>().write_unaligned(value);
-        libc::CMSG_SPACE(size) as usize
+        let message = control.0.as_mut_ptr().add(used).cast::<libc::cmsghdr>();
+        (*message).cmsg_level = level;
+        (*message).cmsg_type = kind;
+        (*message).cmsg_len = length as usize;
+        libc::CMSG_DATA(message).cast::<T>().write_unaligned(value);
     }
+    space
+}
+
+/// Has a socket send without checksums, and so refuse to send what would have to be cut.
+#[cfg(test)]
+pub(crate) fn send_without_checksums(socket: BorrowedFd<'_>) -> io::Result<()> {
+    let on: c_int = 1;
+    // SAFETY: the value lives through the call and has the size that is told.
+    let done = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_NO_CHECK,
+            ptr::from_ref(&on).cast(),
+            size_of::<c_int>() as libc::socklen_t,
+        )
+    };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
