@@ -168,6 +168,7 @@ def run_piece(lab: Lab, work: Path, jumps: int, seed: int) -> dict[str, object]:
         "datagrams_duplicated": {way: each.duplicated for way, each in counted.items()},
         "datagrams_late": {way: each.late for way, each in counted.items()},
         "given_up_by_events": told_lost(log),
+        "given_up_by_cause": told_causes(log),
         **ledger(stage),
         "audit_violations": verify(stage.gateway.events).violations,
         "seed": seed,
@@ -204,6 +205,16 @@ def told_lost(log: EventTail) -> dict[str, int]:
         way: sum(each[f"given_up_{way}"] + each[f"in_doubt_{way}"] for each in handovers)
         for way in ("up", "down")
     }
+
+
+def told_causes(log: EventTail) -> dict[str, int]:
+    """Return the same by the cause of the jump."""
+    told = Counter[str]()
+    for event in log.seen:
+        handover = event["data"].get("handover")
+        if event["event_type"] == "TRANSPORT_SWITCH" and handover:
+            told[handover["cause"]] += handover["given_up_up"] + handover["given_up_down"]
+    return {cause: count for cause, count in sorted(told.items()) if count}
 
 
 def ledger(stage: Stage) -> dict[str, object]:

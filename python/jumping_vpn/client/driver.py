@@ -6,6 +6,7 @@ plane's own bounded queue.
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -63,6 +64,8 @@ class Tally:
 
     inputs: int = 0
     orders_failed: int = 0
+    states_kept: int = 0
+    states_kept_us: int = 0
     states_unkept: int = 0
 
 
@@ -197,8 +200,11 @@ class ClientDriver:
         if keep.lazy and keep.state is not None:
             self._keeper.keep_lazily(keep.state)
             return
+        began = time.monotonic_ns()
         try:
             await self._keeper.keep(keep.state)
+            self.tally.states_kept += 1
+            self.tally.states_kept_us += (time.monotonic_ns() - began) // 1000
         except OSError as error:
             self.tally.states_unkept += 1
             self._reporter.warn(f"the session will not survive a restart of the client: {error}")

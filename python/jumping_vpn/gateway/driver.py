@@ -9,6 +9,7 @@ counted; everything else waits in the data plane's own queue.
 """
 
 import asyncio
+import time
 from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import islice
@@ -82,6 +83,7 @@ class Tally:
     requests_forgotten: int = 0
     orders_failed: int = 0
     saves: int = 0
+    saves_us: int = 0
     saves_conflicting: int = 0
     saves_failed: int = 0
 
@@ -248,11 +250,13 @@ class GatewayDriver:
             self._store.touch_lazily(save.record)
             self._records[number] = save.record
             return None, number
+        began = time.monotonic_ns()
         try:
             record = await self._write(save)
         except StoreError as error:
             return self._failure(error), number
         self.tally.saves += 1
+        self.tally.saves_us += (time.monotonic_ns() - began) // 1000
         self._remember(record)
         return None, record.number
 

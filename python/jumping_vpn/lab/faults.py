@@ -42,8 +42,7 @@ def silent_blackhole(stage: Stage) -> Injected:
 def link_down(stage: Stage) -> Injected:
     """Take the carrier from the client's interface."""
     path = stage.active()
-    since = time.monotonic_ns()
-    path.pull()
+    since = path.pull()
     return Injected(since_ns=since, heal=path.plug)
 
 

@@ -122,10 +122,17 @@ class LabGateway:
 
     def counters(self) -> dict[str, int]:
         """Return what its data plane counts."""
+        return self._counters().plane
+
+    def driver_counters(self) -> dict[str, int]:
+        """Return what its driver counts."""
+        return self._counters().driver
+
+    def _counters(self) -> GatewayCounters:
         told = self._ask("counters", GatewayCounters)
         if told is None:
             raise LabRefused(f"the gateway does not answer; see {self.log}")
-        return told.plane
+        return told
 
     def _ask(self, command: str, result: type[T]) -> T | None:
         request = Request(command=command)
@@ -181,6 +188,10 @@ class LabClient:
     def counters(self) -> dict[str, int]:
         """Return what its data plane counts."""
         return self._order("counters", ClientCounters).plane
+
+    def driver_counters(self) -> dict[str, int]:
+        """Return what its driver counts."""
+        return self._order("counters", ClientCounters).driver
 
     def status(self) -> ClientStatus | None:
         """Ask for the status; None while nobody answers."""

@@ -50,13 +50,13 @@ class LabPath:
     router: Namespace
     link: Link
 
-    def pull(self) -> None:
-        """Take the cable out: the client's interface loses its carrier."""
-        self.air.ip("link set left down")
+    def pull(self) -> int:
+        """Take the cable out: the client's interface loses its carrier. Return when, in ns."""
+        return self.air.set_link("left", up=False)
 
     def plug(self) -> None:
         """Put the cable back."""
-        self.air.ip("link set left up")
+        self.air.set_link("left", up=True)
 
     def rebind(self, *, ports: str) -> None:
         """Make the router forget its translations and take other ports from now on."""
