@@ -6,6 +6,7 @@ on its standard input, a receiver of bulk now and then by itself.
 """
 
 import contextlib
+import itertools
 import json
 import mmap
 import selectors
@@ -243,6 +244,11 @@ class Bulk:
     def first_after(self, instant_ns: int) -> int | None:
         """Return when bytes arrived first after this instant."""
         return next((at for at, _ in tuple(self.history) if at > instant_ns), None)
+
+    def silence_ns(self, start_ns: int, end_ns: int) -> int:
+        """Return the longest silence between two instants."""
+        times = [start_ns, *(at for at, _ in tuple(self.history) if start_ns < at < end_ns), end_ns]
+        return max(later - earlier for earlier, later in itertools.pairwise(times))
 
     def mbit(self, start_ns: int, end_ns: int) -> float:
         """Return the goodput between two instants."""

@@ -86,6 +86,10 @@ class OneWay:
         ways = (at - sent for sent, at in tuple(self._arrived) if start_ns <= sent <= end_ns)
         return max(ways, default=0) / NS_PER_MS
 
+    def ways_ns(self) -> list[int]:
+        """Return how long every datagram so far was under way."""
+        return [at - sent for sent, at in tuple(self._arrived)]
+
     def _read(self) -> None:
         for line in self.receiver.stdout or ():
             _, sent, at = line.split()

@@ -162,10 +162,21 @@ def _build_path(lab: Lab, client: Namespace, internet: Namespace, plan: PathPlan
         f"route add default via {internet_wan}",
         f"route add default via {outside_v6}:2",
     )
+    # A link that swallows everything must not make either end forget the other's address: the
+    # kernel asks for it again once a second, and that second would be counted as the product's.
+    here, there = f"02:4a:56:50:{plan.number:02x}:01", f"02:4a:56:50:{plan.number:02x}:02"
+    router.ip(
+        f"link set lan0 address {there}",
+        f"neigh replace {inside}.2 lladdr {here} dev lan0 nud permanent",
+        f"neigh replace {inside_v6}:2 lladdr {here} dev lan0 nud permanent",
+    )
     router.nft(f"table ip nat {{}}\n{masquerade('20000-29999')}")
     client.ip(
         f"addr add {inside}.2/24 dev {plan.interface}",
         f"addr add {inside_v6}:2/64 dev {plan.interface} nodad",
+        f"link set {plan.interface} address {here}",
+        f"neigh replace {inside}.1 lladdr {there} dev {plan.interface} nud permanent",
+        f"neigh replace {inside_v6}:1 lladdr {there} dev {plan.interface} nud permanent",
         f"route add default via {inside}.1 dev {plan.interface} metric {plan.metric}",
         f"route add default via {inside_v6}:1 dev {plan.interface} metric {plan.metric}",
     )
