@@ -21,6 +21,7 @@ from jumping_vpn.core.session.model import State
 from jumping_vpn.core.session.reasons import Reason
 from jumping_vpn.core.wire import messages as m
 from jumping_vpn.core.wire.codec import encode
+from support.gateways import request
 from support.roles import NUMBER, SESSION, WALL, World, observed
 
 
@@ -143,6 +144,30 @@ def test_a_death_whose_write_failed_is_owed_and_paid_later():
     world.run(2_000)
 
     assert world.store.session.state is State.RECOVERING
+
+
+def test_a_failed_write_after_a_jump_refuses_no_jump():
+    world = attached()
+    world.silence("wlan0")
+    world.run(1_000)
+    world.failing = [SaveFailure.STORE_UNAVAILABLE]
+
+    world.hear(f.PeerSilent(number=NUMBER, epoch=2, silent_us=10_000_000))
+
+    assert not list(observed(world.events, "REATTACH_REJECT"))
+
+
+def test_a_request_after_an_end_that_could_not_be_written_finds_the_session_gone():
+    world = attached()
+    over = world.now = world.store.deadlines.session_ends
+    ended = world.gateway.wake(world.store, **world._time())
+    world.gateway.unsaved(ended, SaveFailure.STORE_UNAVAILABLE, **world._time())
+
+    ready = handle(world, request(world.store, token=5, attempt=1))
+
+    assert ready.send == (Gone(token=5),)
+    assert ready.save.record.session.state is State.TERMINATED
+    assert ready.save.record.session.since == over
 
 
 def test_an_operator_ends_a_session_and_the_client_hears_it():

@@ -139,7 +139,13 @@ class Course:
             event_of_refusal(refused, self._subject, origin=self.origin, stamp=stamp)
         )
 
-    def save(self, *, create: bool = False, lazy: bool = False) -> Save | Touch | None:
+    def save(
+        self,
+        *,
+        create: bool = False,
+        lazy: bool = False,
+        plan: Any = None,  # noqa: ANN401  the core's own, and handed back to it
+    ) -> Save | Touch | None:
         """Return the one write that this occasion needs; `lazy` where it holds no move."""
         if self.session.state is State.TERMINATED:
             self._forget_secrets()
@@ -158,6 +164,8 @@ class Course:
             expected_ownership_epoch=before.ownership_epoch,
             events=tuple(self.events),
             create=create,
+            applied=tuple(move.input for move in self.moves),
+            plan=plan,
         )
 
     def _as_told(self, move: Moved) -> SeenMove:

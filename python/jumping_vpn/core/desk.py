@@ -97,15 +97,18 @@ class Desk:
         send: tuple[Send, ...] = (),
         lazy: bool = False,
         create: bool = False,
+        plan: object = None,
     ) -> Ready:
-        """End an occasion: one write, what the moves mean for the binding, and the next waking."""
-        save = course.save(create=create, lazy=lazy)
+        """End an occasion: one write, what the moves mean for the binding, and the next waking.
+
+        `plan` comes back with the write if it fails.
+        """
+        save = course.save(create=create, lazy=lazy, plan=plan)
         record, now = course.record, course.moment.now
         memory = self.memory_of(record, now=now)
         for refused in course.refused:
             if memory.may_tell_refusal(now=now):
                 course.observe_refusal(refused)
-        memory.attempted = tuple(move.input for move in course.moves)
         memory.remember(course.told)
         memory.confirm_timeouts += sum(
             move.reason is Reason.CONFIRM_TIMEOUT for move in course.moves

@@ -100,20 +100,22 @@ class GatewayCore:
         for order in ready.bind:
             if isinstance(order, AdoptBirth):
                 return births.refuse_unsaved(self._desk, order.birth, ready.save.record, moment)
-        memory = self._desk.memory_of(ready.save.record, now=now)
-        memory.owed = tuple(
-            given for given in memory.attempted if not isinstance(given, ReattachVerified)
-        )
         send = tuple(
             order
             for order in ready.send
             if isinstance(order, Respond | RepeatAnswer | Forget | Gone)
         )
         observe = ready.observe
-        plan, memory.pending = memory.pending, None
-        if isinstance(plan, requests.Accepted) and isinstance(ready.save, Save):
-            course, answer = requests.refuse_unsaved(self._desk, plan, failure, moment)
-            send, observe = (answer,), tuple(course.observed)
+        if isinstance(ready.save, Save):
+            memory = self._desk.memory_of(ready.save.record, now=now)
+            memory.owed = tuple(
+                given for given in ready.save.applied if not isinstance(given, ReattachVerified)
+            )
+            if isinstance(ready.save.plan, requests.Accepted):
+                course, answer = requests.refuse_unsaved(
+                    self._desk, ready.save.plan, failure, moment
+                )
+                send, observe = (answer,), tuple(course.observed)
         return Ready(send=send, observe=observe, wake_at=Millis(now + SAVE_RETRY))
 
     def command(

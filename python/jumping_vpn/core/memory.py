@@ -63,9 +63,7 @@ class Memory:
     client_policy_version: int | None = None
     quality: Quality | None = None
     judge_at: Millis | None = None
-    attempted: tuple[Input, ...] = ()
     owed: tuple[Input, ...] = ()
-    pending: object = None
 
     def is_live(self, epoch: BindingEpoch) -> bool:
         """Say whether this process made the binding."""

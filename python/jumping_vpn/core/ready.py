@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     )
     from jumping_vpn.core.policy.limits import Policy
     from jumping_vpn.core.record import Record
+    from jumping_vpn.core.session.inputs import Input
     from jumping_vpn.core.wire.messages import Envelope
 
 
@@ -92,6 +93,8 @@ class Save(Struct, frozen=True, kw_only=True):
     """Write the record and the events of its moves in one transaction, if the expectations hold.
 
     With `create` the record is new, and the store gives it its number (`record.number` is 0).
+    `applied` are the inputs behind the moves and `plan` the jump, if it is one: what
+    `GatewayCore.unsaved` needs to know.
     """
 
     record: "Record"
@@ -99,6 +102,8 @@ class Save(Struct, frozen=True, kw_only=True):
     expected_ownership_epoch: "OwnershipEpoch"
     events: tuple["Event", ...]
     create: bool = False
+    applied: tuple["Input", ...] = ()
+    plan: Any = None
 
 
 class Touch(Struct, frozen=True, kw_only=True):

@@ -48,6 +48,8 @@ def decide(desk: Desk, fact: ReattachRequested, record: Record | None, moment: M
     if record is None or record.session.state is State.TERMINATED:
         return Ready(send=(Gone(token=fact.token),))
     course = desk.open(record, moment, due=False)
+    if course.session.state is State.TERMINATED:
+        return desk.close(course, send=(Gone(token=fact.token),))
     memory = desk.memory_of(record, now=moment.now)
     try:
         jump = read(fact, record)
@@ -91,8 +93,8 @@ def complete(desk: Desk, plan: Accepted, derived: Derived, moment: Moment) -> Re
     memory.accepted_at = now
     keep_previous = before is not None and jump.request.trigger is not m.Trigger.DEATH
     bind = (BindJump(token=fact.token, keep_previous=keep_previous),)
-    memory.pending = plan
-    return desk.close(course, bind=bind, send=(_acknowledge(desk, course, jump, derived),))
+    answer = _acknowledge(desk, course, jump, derived)
+    return desk.close(course, bind=bind, send=(answer,), plan=plan)
 
 
 def read(fact: ReattachRequested, record: Record) -> Jump:
