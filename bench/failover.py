@@ -1,7 +1,8 @@
 """How long the death of a path, a planned jump and a restart of the gateway take, against bounds.
 
 Needs root, for namespaces. `make bench NAME=failover ROUNDS=100 RTT=1,20`: one JSON line for each
-fault and round trip. Times are milliseconds, as median, 99th percentile and worst.
+fault and round trip, and with PEERS=wireguard-go,openvpn,nebula,tinc one for each of those. Times
+are milliseconds, as median, 99th percentile and worst.
 
 `detect`    from the instant at which the link swallows to the client's first request
 `recover`   from there to the first datagram over the new path, each way
@@ -22,10 +23,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
+from bench._silent_death import PATIENCE_SECONDS, silent_death
+from bench.peers.peer import Peer, PeerFailed
+from bench.peers.roster import installed, vpns
+
 from jumping_vpn.lab import topology
 from jumping_vpn.lab.faults import Injected, gateway_kill, link_down, planned_jump, silent_blackhole
 from jumping_vpn.lab.link import Lane, symmetric
-from jumping_vpn.lab.namespaces import Lab, laboratory
+from jumping_vpn.lab.namespaces import Lab, LabRefused, laboratory
 from jumping_vpn.lab.oneway import OneWay
 from jumping_vpn.lab.product import EventTail, wait_for
 from jumping_vpn.lab.stage import ATTACH_SECONDS_MAX, Stage, prepare
@@ -34,6 +39,7 @@ from jumping_vpn.lab.topology import CABLE, WIFI
 ROUNDS: Final = int(os.environ.get("ROUNDS", "100"))
 RTTS: Final = tuple(int(each) for each in os.environ.get("RTT", "1,20").split(","))
 FAULT_NAMES: Final = tuple(filter(None, os.environ.get("FAULTS", "").split(",")))
+PEERS: Final = tuple(filter(None, os.environ.get("PEERS", "").split(",")))
 INTERVAL_MS: Final = 5
 HEARTBEAT_MS: Final = 25
 RECOVER_SECONDS_MAX: Final = 20.0
@@ -205,12 +211,27 @@ def measure(rtt_ms: int, kind: Kind) -> dict[str, object]:
     }
 
 
+def compare(kind: type[Peer], version: str, rtt_ms: int) -> dict[str, object]:
+    """Return what another VPN makes of the silent death of its path."""
+    told = {"bench": "failover", "peer": kind.name, "version": version, "fault": "blackhole"}
+    with tempfile.TemporaryDirectory() as directory, laboratory("jvf") as lab:
+        try:
+            gaps = silent_death(
+                lab, Path(directory) / "peer", kind, rtt_ms=rtt_ms, interval_ms=INTERVAL_MS
+            )
+        except (LabRefused, PeerFailed) as error:
+            gaps = {"failed": str(error)}
+    return {**told, "rtt_ms": rtt_ms, "patience_s": PATIENCE_SECONDS, **gaps}
+
+
 def main() -> int:
-    """Measure every kind of fault on every round trip."""
+    """Measure every kind of fault on every round trip, then the other VPNs."""
     for rtt_ms in RTTS:
         for kind in KINDS:
             if not FAULT_NAMES or kind.name in FAULT_NAMES:
                 print(json.dumps(measure(rtt_ms, kind)), flush=True)
+    for peer, version in installed(vpns(PEERS)).items():
+        print(json.dumps(compare(peer, version, RTTS[-1])), flush=True)
     return 0
 
 

@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from jumping_vpn.lab import topology
 from jumping_vpn.lab.faults import (
@@ -34,12 +34,15 @@ from jumping_vpn.lab.link import LinkSettings
 from jumping_vpn.lab.namespaces import Lab, Namespace, laboratory
 from jumping_vpn.lab.product import EventTail, wait_for
 from jumping_vpn.lab.stage import ATTACH_SECONDS_MAX, Stage, prepare
+from jumping_vpn.lab.topology import CABLE, WIFI
 from jumping_vpn.observe.audit import verify
 
 JUMPS: Final = int(os.environ.get("JUMPS", "1000"))
 MBIT: Final = float(os.environ.get("MBIT", "200"))
 SEED: Final = int(os.environ.get("SEED", "1"))
 PIECE: Final = 100
+PLANS: Final = (replace(WIFI, offloads=True), replace(CABLE, offloads=True))
+"""A fault swallows a bundle as it does a packet, and the machine has time for twice as many."""
 JUMP_SECONDS_MAX: Final = 20.0
 SETTLE_SECONDS: Final = 0.3
 DRAIN_SECONDS: Final = 2.5
@@ -122,7 +125,7 @@ class Traffic:
 
 def run_piece(lab: Lab, work: Path, jumps: int, seed: int) -> dict[str, object]:
     """Make so many jumps under traffic and return the account."""
-    stage = prepare(lab, work)
+    stage = prepare(lab, work, plans=PLANS)
     with (stage.gateway.directory / "gateway.toml").open("a") as config:
         config.write(POLICY)
     stage.gateway.start()
@@ -133,7 +136,7 @@ def run_piece(lab: Lab, work: Path, jumps: int, seed: int) -> dict[str, object]:
     log.read()
     traffic = Traffic.start(stage, inner)
     began = time.monotonic()
-    made = Counter[str]()
+    made, took_ms = Counter[str](), dict[str, list[int]]()
     chance = random.Random(seed)  # noqa: S311  a sequence of faults
     causes = [
         name
@@ -143,7 +146,7 @@ def run_piece(lab: Lab, work: Path, jumps: int, seed: int) -> dict[str, object]:
     ]
     while made.total() < jumps:
         for name in chance.sample(causes, len(causes)):
-            jump(stage, log, name)
+            took_ms.setdefault(name, []).append(jump(stage, log, name))
             made[name] += 1
     seconds = time.monotonic() - began
     mbit = {way: round(bulk.received() * 8e-6 / seconds, 1) for way, bulk in traffic.bulks.items()}
@@ -160,6 +163,7 @@ def run_piece(lab: Lab, work: Path, jumps: int, seed: int) -> dict[str, object]:
         "jumps": made.total() + 1,
         "causes": dict(sorted(made.items())),
         "seconds": round(seconds, 1),
+        "jump_ms": {name: [sorted(ms)[len(ms) // 2], max(ms)] for name, ms in took_ms.items()},
         "udp_mbit": MBIT / 2,
         "tcp_mbit": mbit,
         "wrong_bulk": sum(bulk.wrong for bulk in traffic.bulks.values()),
@@ -180,20 +184,27 @@ def unique(counted: Received) -> int:
     return counted.received - counted.duplicated
 
 
-def jump(stage: Stage, log: EventTail, cause: str) -> None:
-    """Inject a fault, wait until the session has jumped, heal, and let both paths answer again."""
+def jump(stage: Stage, log: EventTail, cause: str) -> int:
+    """Inject a fault, wait until the session has jumped, heal, and let both paths answer again.
+
+    Returns how many milliseconds after the fault the gateway decided the first jump.
+    """
     log.read()
     before = len(log.seen)
+    ahead_ms = (time.time_ns() - time.monotonic_ns()) / 1e6
     injected = CAUSES[cause](stage)
 
-    def has_jumped() -> bool:
+    def look() -> dict[str, Any] | None:
         log.read()
-        return any(event["event_type"] == "TRANSPORT_SWITCH" for event in log.seen[before:])
+        news = (each for each in log.seen[before:] if each["event_type"] == "TRANSPORT_SWITCH")
+        return next(news, None)
 
-    wait_for(f"a jump for {cause}", has_jumped, seconds_max=JUMP_SECONDS_MAX)
+    switched = wait_for(f"a jump for {cause}", look, seconds_max=JUMP_SECONDS_MAX)
     injected.heal()
     stage.client.wait_attached(answering=2, seconds_max=ATTACH_SECONDS_MAX)
     time.sleep(SETTLE_SECONDS)
+    switched_ms: int = switched["ts_ms"]
+    return round(switched_ms - ahead_ms - injected.since_ns / 1e6)
 
 
 def told_lost(log: EventTail) -> dict[str, int]:

@@ -34,6 +34,7 @@ BUFFER: Final = 16 << 20
 SO_RCVBUFFORCE: Final = 33
 """Not in the socket module: more than rmem_max, for root."""
 TELL_SECONDS: Final = 0.02
+BLOCKED_SECONDS: Final = 0.2
 CONNECT_SECONDS_MAX: Final = 10.0
 ANSWER_SECONDS_MAX: Final = 10.0
 
@@ -110,10 +111,12 @@ def send_bulk(address: str, port: str, mbit: str) -> None:
     rate, sent = float(mbit) * 1e6 / 8, 0
     pattern = bytes(range(PERIOD)) * (CHUNK // PERIOD + 2)
     with _connect(address, int(port)) as connection, _until_input_ends() as ended:
+        connection.settimeout(BLOCKED_SECONDS)
         began = time.monotonic()
         while not ended.is_set():
             start = sent % PERIOD
-            sent += connection.send(pattern[start : start + CHUNK])
+            with contextlib.suppress(TimeoutError):
+                sent += connection.send(pattern[start : start + CHUNK])
             ahead = sent / rate - (time.monotonic() - began)
             if ahead > PACE_SECONDS:
                 time.sleep(ahead)
