@@ -12,7 +12,9 @@
 //!    for an answer at once and starts the active clock.
 //! 3. *Doubt*: begins with the first miss. Heartbeats ask for answers, and the client probes densely, this path
 //!    and its best standby. It ends when both directions are proven; a silence that ended so teaches, see `path`.
-//! 4. *Verdict*, by the client alone: enough misses, enough unanswered probes for this path's loss, and silence
+//! 4. *Lateness*, told by both ends: a doubt that lasts longer than the loss and the jitter measured on this path
+//!    explain. On a clean path that is its beginning.
+//! 5. *Verdict*, by the client alone: enough misses, enough unanswered probes for this path's loss, and silence
 //!    above what the path has survived. A standby that is as silent as this path suspends it: then the gateway is
 //!    more likely to be stopped than both paths dead, and there is nowhere to go.
 //!
@@ -29,6 +31,8 @@ use crate::time::Instant;
 mod action;
 mod budget;
 mod doubt;
+#[cfg(test)]
+mod rough;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]
@@ -227,11 +231,13 @@ impl Liveness {
             next = next.min((due, Why::Retry));
         }
         let Some(doubt) = &self.doubt else {
-            let oldest = self.way_out().map_or(self.way_in, |since| since.min(self.way_in));
-            return next.min((oldest + self.bound(path), Why::Miss));
+            return next.min((self.silent_since() + self.bound(path), Why::Miss));
         };
         if let Some(proof) = doubt.proof {
             next = next.min((proof, Why::Proof));
+        }
+        if !doubt.late {
+            next = next.min((self.silent_since() + self.late_bound(path), Why::Late));
         }
         match self.role {
             Role::Client => {
@@ -253,6 +259,12 @@ impl Liveness {
             (None, Some(way_out)) => Some((Direction::Out, way_out)),
             (None, None) => None,
         }
+    }
+
+    /// Returns for how much longer than its bound delivery has been unproven, once that was told as late.
+    pub fn late(&self, path: &PathStats, now: Instant) -> Option<Duration> {
+        self.doubt.as_ref().filter(|doubt| doubt.late)?;
+        self.overdue(path, now).map(|(_, by)| by)
     }
 
     /// Tells whether no inner packet has passed for long enough to save heartbeats.
@@ -345,6 +357,11 @@ impl Liveness {
         let asked = self.owed.iter().find(|owed| owed.asked).map(|owed| owed.since);
         let patient = oldest + self.idle_allowance();
         Some(asked.map_or(patient, |asked| asked.min(patient)))
+    }
+
+    /// Returns from when on silence counts for either way.
+    fn silent_since(&self) -> Instant {
+        self.way_out().map_or(self.way_in, |since| since.min(self.way_in))
     }
 
     /// Returns from when on the path is silent towards this end; an answered probe counts.

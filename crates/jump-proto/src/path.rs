@@ -182,6 +182,12 @@ impl PathStats {
         self.srtt() + Duration::from_micros(variation)
     }
 
+    /// Returns the same for the time when answers varied most, not long ago.
+    pub(crate) fn patient_answer_bound(&self) -> Duration {
+        let more = self.rtt.variation_peak.saturating_sub(self.rtt.variation);
+        self.answer_bound() + Duration::from_micros(4 * u64::from(more))
+    }
+
     /// Returns when asking again is worth it: `srtt + 2 * rttvar`, with at least 2 ms for the variation.
     pub(crate) fn retry_bound(&self) -> Duration {
         self.srtt() + Duration::from_micros((2 * u64::from(self.rtt.variation)).max(RETRY_MIN_US))
@@ -190,11 +196,14 @@ impl PathStats {
     /// Returns the share of round trips that fail, in parts per million: the worst of what the loss window and
     /// the long run say.
     pub fn round_trip_loss_ppm(&self) -> u32 {
-        let kept_in = MILLION - self.loss_in.worst_ppm();
-        let kept_out = MILLION - self.loss_out.worst_ppm();
-        let of_heartbeats =
-            MILLION - (u64::from(kept_in) * u64::from(kept_out) / u64::from(MILLION)) as u32;
+        let of_heartbeats = round_trip(self.loss_in.worst_ppm(), self.loss_out.worst_ppm());
         of_heartbeats.max(self.loss_probes.worst_ppm())
+    }
+
+    /// Returns the share of heartbeats that fail or whose answer does, in the long run. A burst counts little here:
+    /// it is no chance.
+    pub(crate) fn usual_loss_ppm(&self) -> u32 {
+        round_trip(self.loss_in.long_ppm(), self.loss_out.long_ppm())
     }
 
     /// Returns the snapshot of all figures.
@@ -221,11 +230,19 @@ impl PathStats {
     }
 }
 
+/// The loss of two ways, one after the other.
+fn round_trip(loss_in: u32, loss_out: u32) -> u32 {
+    let kept = u64::from(MILLION - loss_in) * u64::from(MILLION - loss_out);
+    MILLION - (kept / u64::from(MILLION)) as u32
+}
+
 /// The estimator of RFC 6298, with the jitter of RFC 3550 on round trips.
 #[derive(Debug, Default)]
 struct RoundTrip {
     smoothed: Option<u32>,
     variation: u32,
+    /// The largest variation, forgotten within some hundreds of samples.
+    variation_peak: u32,
     jitter: u32,
     last: u32,
     samples: u32,
@@ -243,6 +260,8 @@ impl RoundTrip {
             self.smoothed = Some(rtt);
             self.variation = rtt / 2;
         }
+        let faded = self.variation_peak - self.variation_peak.div_ceil(PEAK_FADES);
+        self.variation_peak = faded.max(self.variation);
         self.last = rtt;
     }
 
@@ -283,6 +302,8 @@ const HEARTBEATS_MAX: usize = 128;
 const JITTER_MIN_US: u32 = 1_000;
 /// Probes that a standby's loss is told from; they are sent too seldom to wait for more.
 const PROBES_MIN: u32 = 20;
+/// The peak of the variation loses this part with each sample.
+const PEAK_FADES: u32 = 256;
 const RETRY_MIN_US: u64 = 2_000;
 const RTT_MAX_US: u32 = 60_000_000;
 const SETTLED: u32 = 16;

@@ -61,7 +61,7 @@ pub enum Probe {
 pub enum Finding {
     /// Client: the binding is dead. Told again each second while the silence lasts.
     Dead(Death),
-    /// A direction had its first miss.
+    /// A direction is unproven for longer than chance explains on this path.
     LateBegan(Direction),
     /// Both directions are proven again.
     LateEnded,
@@ -116,6 +116,8 @@ pub enum Why {
     Answer,
     /// A heartbeat is due.
     Heartbeat,
+    /// Delivery is about to be late.
+    Late,
     /// A direction is about to miss a heartbeat.
     Miss,
     /// The peer's silence ends the binding.

@@ -4,6 +4,9 @@
 //! nothing more than bad luck with probability `q^n`, and a day of heartbeats gives that luck one chance each. The
 //! verdict asks for the smallest `n` with `chances * q^n <= budget`. It is computed in fixed point, so that every
 //! machine gets the same number.
+//!
+//! Calling delivery late has a budget as well, of one mistake an hour: on a path that loses packets by chance, a
+//! heartbeat or two without an answer are no news.
 
 use core::time::Duration;
 
@@ -16,12 +19,23 @@ pub(super) fn required_unanswered(
     heartbeat: Duration,
     deaths_per_million_days: u64,
 ) -> u32 {
-    let assumed = (loss_ppm / 2 * 3 + MARGIN_PPM).min(ASSUMED_MAX_PPM);
     let chances = micros(DAY) / micros(heartbeat).max(1);
     let per_death = chances.saturating_mul(u64::from(MILLION)) / deaths_per_million_days.max(1);
-    let odds = log2(per_death.max(2));
-    let per_probe = log2(u64::from(MILLION)) - log2(u64::from(assumed));
-    odds.div_ceil(per_probe).max(1)
+    failures_needed(loss_ppm, MARGIN_PPM, per_death)
+}
+
+/// Returns how many heartbeats in a row must stay unproven before delivery is late.
+pub(super) fn late_after(loss_ppm: u32, heartbeat: Duration) -> u32 {
+    let chances = micros(HOUR) / micros(heartbeat).max(1);
+    failures_needed(loss_ppm, LATE_MARGIN_PPM, chances).clamp(LATE_AFTER_MIN, LATE_AFTER_MAX)
+}
+
+/// Returns the smallest `n` with `chances * q^n <= 1`, where `q` is half as much again as the measured loss, and
+/// a margin.
+fn failures_needed(loss_ppm: u32, margin_ppm: u32, chances: u64) -> u32 {
+    let assumed = (loss_ppm / 2 * 3 + margin_ppm).min(ASSUMED_MAX_PPM);
+    let per_failure = log2(u64::from(MILLION)) - log2(u64::from(assumed));
+    log2(chances.max(2)).div_ceil(per_failure).max(1)
 }
 
 /// Returns the binary logarithm of a positive number in 1/65536.
@@ -42,6 +56,13 @@ fn log2(value: u64) -> u32 {
 /// Beyond this loss, more probes make no better verdict.
 const ASSUMED_MAX_PPM: u32 = 900_000;
 const DAY: Duration = Duration::from_hours(24);
+const HOUR: Duration = Duration::from_hours(1);
+/// One heartbeat that is not proven may still be under way.
+const LATE_AFTER_MIN: u32 = 2;
+/// A path that asks for more is outside the bound of its loss as well.
+const LATE_AFTER_MAX: u32 = 12;
+/// Loss that may be there on a path that seems to have none, where lateness is all that is at stake.
+const LATE_MARGIN_PPM: u32 = 1_000;
 /// Loss that no measurement excludes, added to half as much again as was measured.
 const MARGIN_PPM: u32 = 10_000;
 
@@ -69,6 +90,16 @@ mod tests {
 
         assert_eq!(needed, [4, 6, 7, 9, 13, 55, 143]);
         assert!(needed.is_sorted());
+    }
+
+    #[test]
+    fn delivery_is_late_at_the_second_heartbeat_on_a_clean_path_and_never_after_the_verdict() {
+        let losses = [0, 1_000, 30_000, 60_000, 100_000, 200_000, 1_000_000];
+
+        let late = losses.map(|loss| late_after(loss, Duration::from_millis(25)));
+
+        assert_eq!(late, [2, 2, 4, 5, 7, 10, 12]);
+        assert!(late.iter().zip(losses.map(required)).all(|(late, dead)| *late <= dead));
     }
 
     #[test]

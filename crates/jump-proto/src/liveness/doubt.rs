@@ -12,6 +12,8 @@ pub(super) struct Doubt {
     pub(super) since: Instant,
     /// Something arrived that may end it.
     pub(super) proof: Option<Instant>,
+    /// That delivery is late was told.
+    pub(super) late: bool,
     /// When the verdict, or the peer's silence, was told last.
     pub(super) told: Option<Instant>,
     next_probe: Instant,
@@ -29,13 +31,16 @@ pub(super) struct Doubt {
     standby_spoke: Option<Instant>,
     /// The longest silence of the path.
     worst: Duration,
+    /// The floor of the verdict before this silence; late answers raise it for a while.
+    floor: Duration,
 }
 
 impl Doubt {
-    pub(super) fn new(standby: bool, now: Instant) -> Self {
+    pub(super) fn new(standby: bool, floor: Duration, now: Instant) -> Self {
         Self {
             since: now,
             proof: None,
+            late: false,
             told: None,
             next_probe: now,
             probes: 0,
@@ -47,6 +52,7 @@ impl Doubt {
             standby_proof: None,
             standby_spoke: None,
             worst: Duration::ZERO,
+            floor,
         }
     }
 
@@ -146,9 +152,9 @@ impl Doubt {
         self.standby_proof.is_some_and(|proof| moment.since(proof) <= STANDBY_FRESH)
     }
 
-    /// Returns the longest silence that this path has survived.
-    pub(super) fn lesson(&self) -> Duration {
-        self.worst
+    /// Returns the longest silence that this path has survived, and the floor that it is compared with.
+    pub(super) fn lesson(&self) -> (Duration, Duration) {
+        (self.worst, self.floor)
     }
 
     fn interval(&self, limits: &LivenessLimits) -> Duration {

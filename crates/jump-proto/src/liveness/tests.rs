@@ -205,7 +205,7 @@ fn the_first_packet_after_idleness_starts_the_active_clock() {
 #[test]
 fn a_gateway_tells_lateness_at_once_and_silence_after_its_bound() {
     let mut world = World::new(Weather::calm(500), 1).with_traffic(20_000);
-    world.run(ms(3_000));
+    world.run(ms(60_000));
     let fault = world.now;
 
     world.stop(Role::Client, ms(15_000));

@@ -2,9 +2,9 @@
 
 use core::time::Duration;
 
-use super::budget::required_unanswered;
+use super::budget::{late_after, required_unanswered};
 use super::doubt::Doubt;
-use super::{Death, Finding, Liveness, Role};
+use super::{Death, Direction, Finding, Liveness, Role};
 use crate::path::PathStats;
 use crate::time::{Instant, micros};
 
@@ -13,27 +13,42 @@ impl Liveness {
     pub(super) fn judge(&mut self, path: &mut PathStats, now: Instant) -> Option<Finding> {
         let overdue = self.overdue(path, now);
         let Some(doubt) = &mut self.doubt else {
-            let (direction, _) = overdue?;
-            self.doubt = Some(Doubt::new(self.standby, now));
+            let overdue = overdue?;
+            self.doubt = Some(Doubt::new(self.standby, self.floor(path), now));
             self.next_heartbeat = self.next_heartbeat.min(now);
-            return Some(Finding::LateBegan(direction));
+            return self.late_began(path, overdue);
         };
         doubt.proof = None;
-        if overdue.is_none() {
-            let (lesson, told) = (doubt.lesson(), doubt.told.is_some());
-            let floor = self.floor(path);
+        let Some(overdue) = overdue else {
+            let ((lesson, floor), late) = (doubt.lesson(), doubt.late);
+            let told = doubt.told.is_some();
             self.doubt = None;
             if told {
                 path.endurance().revived(now);
             } else {
                 path.endurance().survived(lesson, floor);
             }
-            return Some(Finding::LateEnded);
+            return (late || told).then_some(Finding::LateEnded);
+        };
+        if let Some(late) = self.late_began(path, overdue) {
+            return Some(late);
         }
         match self.role {
             Role::Client => self.verdict(path, now).map(Finding::Dead),
             Role::Gateway => self.peer_silent(path, now),
         }
+    }
+
+    /// Finds, once, that delivery is later than bad luck on this path explains.
+    fn late_began(
+        &mut self,
+        path: &PathStats,
+        (direction, by): (Direction, Duration),
+    ) -> Option<Finding> {
+        let late = self.bound(path) + by >= self.late_bound(path);
+        let doubt = self.doubt.as_mut().filter(|doubt| late && !doubt.late)?;
+        doubt.late = true;
+        Some(Finding::LateBegan(direction))
     }
 
     /// Gives the verdict if its time has come.
@@ -71,7 +86,7 @@ impl Liveness {
                 (soonest, path_silent)
             }
         });
-        let silent = self.way_out().map_or(self.way_in, |out| out.min(self.way_in));
+        let silent = self.silent_since();
         let of_binding = doubt.was_answered().then(|| (silent + bound.max(DEAF), silent));
         let (at, since) = of_path.into_iter().chain(of_binding).min()?;
         Some((doubt.told.map_or(at, |told| at.max(told + REPEAT)), since))
@@ -92,6 +107,13 @@ impl Liveness {
     /// Returns how long a direction may be unproven.
     pub(super) fn bound(&self, path: &PathStats) -> Duration {
         path.answer_bound() + self.limits.heartbeat
+    }
+
+    /// Returns how long a direction may be unproven before that is told: as many heartbeats as the path loses in a
+    /// row by chance once an hour, and as long for an answer as it took when answers varied most.
+    pub(super) fn late_bound(&self, path: &PathStats) -> Duration {
+        let heartbeats = late_after(path.usual_loss_ppm(), self.limits.heartbeat);
+        path.patient_answer_bound() + self.limits.heartbeat * heartbeats.saturating_sub(1)
     }
 
     /// Returns the silence below which there is no verdict, whatever the path.

@@ -9,7 +9,9 @@ use crate::time::Instant;
 pub(crate) struct Endurance {
     /// How far the bound is raised above the floor.
     excess: Duration,
-    /// Activity since it was last lowered.
+    /// How far what was survived since it last changed would raise it.
+    recent: Duration,
+    /// Activity since it last changed.
     active: Duration,
     death: Option<Death>,
 }
@@ -26,15 +28,19 @@ impl Endurance {
     pub(crate) fn survived(&mut self, silence: Duration, floor: Duration) {
         let excess = (silence * 5 / 4).min(LEARNT_MAX).saturating_sub(floor);
         if excess > self.excess {
-            (self.excess, self.active) = (excess, Duration::ZERO);
+            *self = Self { excess, death: self.death.take(), ..Self::default() };
+        } else {
+            self.recent = self.recent.max(excess);
         }
     }
 
-    /// The path carried traffic for so long: what it once survived counts less and less.
+    /// The path carried traffic for so long: what it once survived counts less and less, but not less than what it
+    /// survived lately.
     pub(crate) fn active_for(&mut self, span: Duration) {
         self.active += span;
         if self.active >= HALF_LIFE {
-            (self.excess, self.active) = (self.excess / 2, Duration::ZERO);
+            let excess = (self.excess / 2).max(self.recent);
+            *self = Self { excess, death: self.death.take(), ..Self::default() };
         }
     }
 

@@ -79,8 +79,13 @@ impl LossMeter {
 
     /// Returns the larger of the window's loss and that of the long run.
     pub(super) fn worst_ppm(&self) -> u32 {
+        self.ppm().max(self.long_ppm())
+    }
+
+    /// Returns the loss of the long run.
+    pub(super) fn long_ppm(&self) -> u32 {
         let lost = u64::try_from(self.lost_long).unwrap_or(0);
-        self.ppm().max(share(lost, self.sent_long.max(1)))
+        share(lost, self.sent_long.max(1))
     }
 
     /// Drops points that the window no longer needs.

@@ -103,8 +103,8 @@ impl Tunnel {
         let Some(binding) = self.current.as_ref().filter(|binding| binding.open) else {
             return;
         };
-        let late = binding.liveness.overdue(&binding.stats, scope.now);
-        let late = late.map_or(Duration::ZERO, |(_, by)| by.max(Duration::from_micros(1)));
+        let late = binding.liveness.late(&binding.stats, scope.now);
+        let late = late.map_or(Duration::ZERO, |by| by.max(Duration::from_micros(1)));
         let figures = binding.stats.figures();
         if self.watch.is_due(&figures, late, &self.limits, scope.now) {
             scope.out.facts.push_back(Fact::PathSampled {
