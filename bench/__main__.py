@@ -1,4 +1,4 @@
-"""Run one measurement: `python -m bench NAME`; without a name, list them.
+"""Run one measurement: `python -m bench NAME OPTION...`; without a name, list them.
 
 A measurement prints JSON lines. Each is kept in `build/bench/NAME.jsonl` with the machine and the
 commit that it was made on, because a figure without them compares with nothing.
@@ -11,6 +11,7 @@ import platform
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -46,20 +47,21 @@ def circumstances() -> dict[str, object]:
     }
 
 
-def measure(name: str) -> int:
+def measure(name: str, options: Sequence[str]) -> int:
     """Run a measurement, show what it prints and keep its figures."""
     KEPT.mkdir(parents=True, exist_ok=True)
     where = circumstances()
     with (
         subprocess.Popen(
-            (sys.executable, "-m", f"bench.{name}"), stdout=subprocess.PIPE, text=True
+            (sys.executable, "-m", f"bench.{name}", *options), stdout=subprocess.PIPE, text=True
         ) as process,
         (KEPT / f"{name}.jsonl").open("a") as kept,
     ):
         for line in process.stdout or ():
-            print(line, end="", flush=True)
+            print(_shown(line), end="", flush=True)
             if line.startswith("{"):
                 kept.write(json.dumps(json.loads(line) | where) + "\n")
+                kept.flush()
     return process.returncode
 
 
@@ -67,12 +69,22 @@ def main(arguments: list[str]) -> int:
     """Run the named measurement, or list what there is."""
     known = measurements()
     if arguments and arguments[0] in known:
-        return measure(arguments[0])
+        return measure(arguments[0], arguments[1:])
     if arguments:
         print(f"there is no measurement {arguments[0]}", file=sys.stderr)
     for name, text in known.items():
-        print(f"  make bench NAME={name:<10} {text}")
+        print(f"  make bench NAME={name:<12} {text}")
     return 2 if arguments else 0
+
+
+def _shown(line: str) -> str:
+    """Return a line for a terminal: of one figure among many only what differs."""
+    told = json.loads(line) if line.startswith("{") else {}
+    if "figure" not in told:
+        return line
+    doubt = "" if told["trusted"] else f"  ({told['doubt']})"
+    value = f"{told['figure']} {told['value']:,.1f} {told['unit']}"
+    return f"round {told['round']}  {told['peer']:<26} {value}{doubt}\n"
 
 
 def _processor() -> str:
