@@ -21,7 +21,7 @@ NATIVE := pyproject.toml Cargo.toml Cargo.lock $(shell find crates -name '*.rs' 
 .PHONY: help setup build check test storms demo soak doctor bless docs bench clean system root bytecode
 
 help: ## List the targets.
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: system $(STAMPS)/native ## Make .venv, install what is missing, build; quick when nothing changed.
 
@@ -59,8 +59,11 @@ bless: setup ## Rewrite transcripts, generated pages and the style baseline; sho
 docs: setup ## Write the pages of docs/ that are made from the code.
 	@$(PYTHON) tools/generate_docs.py
 
-bench: setup bytecode ## Measure, and keep the figures: make bench NAME=store. Without NAME: the list.
-	@PYTHONPATH=python:tests $(PYTHON) -m bench $(NAME)
+bench: setup bytecode $(if $(NAME),traffic) ## Measure, and keep the figures: make bench NAME=throughput PEERS=nebula. Without NAME: the list.
+	@PYTHONPATH=python:tests $(PYTHON) -m bench $(NAME) $(if $(PEERS),--peers $(PEERS)) $(OPTIONS)
+
+bench-peers: root ## Install the VPNs to compare with, as far as Debian packages them.
+	@tools/bench_peers.sh
 
 clean: ## Remove everything that can be made again.
 	rm -rf $(VENV) target build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
@@ -70,6 +73,10 @@ clean: ## Remove everything that can be made again.
 # gateway that compiles itself at each start is back half as fast.
 bytecode:
 	@$(PYTHON) -m compileall -q python
+
+# The benchmark's own generators and counters of packets.
+traffic:
+	@cargo build --quiet --release --locked --package jump-io --examples
 
 root:
 	@[ "$$(id -u)" = 0 ] || { echo "this makes network namespaces, which needs root: sudo make $(MAKECMDGOALS)"; exit 5; }

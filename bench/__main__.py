@@ -1,5 +1,7 @@
 """Run one measurement: `python -m bench NAME OPTION...`; without a name, list them.
 
+`python -m bench --keep NAME` keeps its last run in `bench/data`, which the documentation shows.
+
 A measurement prints JSON lines. Each is kept in `build/bench/NAME.jsonl` with the machine and the
 commit that it was made on, because a figure without them compares with nothing.
 """
@@ -17,6 +19,8 @@ from typing import Final
 
 HERE: Final = Path(__file__).parent
 KEPT: Final = HERE.parent / "build" / "bench"
+SHOWN: Final = HERE / "data"
+KEEP: Final = "--keep"
 
 
 def measurements() -> dict[str, str]:
@@ -65,9 +69,21 @@ def measure(name: str, options: Sequence[str]) -> int:
     return process.returncode
 
 
+def keep(name: str) -> int:
+    """Keep the lines of the last run of a measurement for the documentation."""
+    lines = (KEPT / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
+    last = json.loads(lines[-1])["run"]
+    SHOWN.mkdir(exist_ok=True)
+    text = "".join(f"{line}\n" for line in lines if json.loads(line).get("run") == last)
+    (SHOWN / f"{name}.jsonl").write_text(text, encoding="utf-8")
+    return 0
+
+
 def main(arguments: list[str]) -> int:
     """Run the named measurement, or list what there is."""
     known = measurements()
+    if len(arguments) == 2 and arguments[0] == KEEP and arguments[1] in known:
+        return keep(arguments[1])
     if arguments and arguments[0] in known:
         return measure(arguments[0], arguments[1:])
     if arguments:

@@ -38,6 +38,7 @@ class Member:
 
     plane: DataPlane
     candidate: m.Candidate
+    policy: m.PolicyTerms
     session_id: bytes = b""
     version: int = 0
     epoch: int = 0
@@ -54,7 +55,9 @@ class Member:
         """Prove the handshake once it is answered, and again until the session is granted."""
         if self.session_id and now > self.asked_at + INTRODUCTION_SECONDS:
             self.asked_at = now
-            payload = m.HandshakeInit(client_version="swarm", candidate=self.candidate)
+            payload = m.HandshakeInit(
+                client_version="swarm", candidate=self.candidate, policy=self.policy
+            )
             self.plane.send_message(SELF, self._message(payload, sequence=1))
 
     def take_grant(self, message: m.Envelope) -> None:
@@ -186,18 +189,28 @@ def enrol(directory: Path, count: int) -> tuple[Path, ...]:
 
 
 def gather(
-    files: Iterable[Path], *, gateway_public: bytes, endpoint_of: Callable[[int], tuple[str, int]]
+    files: Iterable[Path],
+    *,
+    gateway_public: bytes,
+    endpoint_of: Callable[[int], tuple[str, int]],
+    policy: m.PolicyTerms | None = None,
 ) -> Swarm:
-    """Start a member for each configuration, each with one path to its endpoint."""
+    """Start a member for each configuration, each with one path to its endpoint.
+
+    Each asks for the fields of `policy`.
+    """
     return Swarm(
-        _member(file, gateway_public, *endpoint_of(number)) for number, file in enumerate(files)
+        _member(file, gateway_public, *endpoint_of(number), policy or {})
+        for number, file in enumerate(files)
     )
 
 
-def _member(file: Path, gateway_public: bytes, host: str, port: int) -> Member:
+def _member(
+    file: Path, gateway_public: bytes, host: str, port: int, policy: m.PolicyTerms
+) -> Member:
     keys, _ = load_client_keys(file)
     plane = DataPlane.client(keys, gateway_public=gateway_public)
     plane.start()
     plane.open_path(PATH, "", host, port, 0)
     candidate = m.Candidate(id=PATH, adapter="udp", interface="lo", endpoint=f"{host}:{port}")
-    return Member(plane=plane, candidate=candidate)
+    return Member(plane=plane, candidate=candidate, policy=policy)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT / "python"), str(ROOT / "tools")]
+sys.path[:0] = [str(ROOT), str(ROOT / "python"), str(ROOT / "tools")]
 
 import docs_pages  # noqa: E402  after the path
 

@@ -7,9 +7,9 @@ from typing import Final
 from bench.measures.samples import Sample, Summary, ratio, summary
 
 OURS: Final = "jumping-vpn"
-NO_CIPHER: Final = "jumping-vpn, no cipher"
-NO_RETENTION: Final = "jumping-vpn, no retention"
-CROWDED: Final = "jumping-vpn, 10,000 sessions"
+NO_CIPHER: Final = "jumping-vpn (no cipher)"
+NO_RETENTION: Final = "jumping-vpn (no retention)"
+CROWDED: Final = "jumping-vpn (10000 sessions)"
 WIREGUARD: Final = "wireguard-go"
 NEBULA: Final = "nebula"
 TUNNEL: Final = "plain tunnel"

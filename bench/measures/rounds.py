@@ -85,11 +85,17 @@ def plan(
     )
 
 
-def perform(wanted: Plan, measure: Measure) -> int:
-    """Measure every peer in every round, print what was measured, and a table at the end."""
+def perform(wanted: Plan, measure: Measure, *, before: Sequence[Sample] = ()) -> int:
+    """Measure every peer in every round, print what was measured, and a table at the end.
+
+    `before` was measured by other means.
+    """
     interrupt_on_every_signal()
     samples = read(KEPT / f"{wanted.bench}.jsonl", run=wanted.run)
     print(f"run {wanted.run}: rounds {wanted.rounds.start} to {wanted.rounds.stop - 1}", flush=True)
+    for sample in before:
+        print(sample.line(), flush=True)
+        samples.append(sample)
     for number in wanted.rounds:
         for peer in wanted.order(number):
             began = time.monotonic()

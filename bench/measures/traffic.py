@@ -26,6 +26,8 @@ ECHO_PORT: Final = 7200
 LISTEN_SECONDS_MAX: Final = 5.0
 PATIENCE_SECONDS: Final = 20.0
 GIGABYTE: Final = 1e9
+WARM_UP_SECONDS: Final = 0.6
+"""What the source sends before and after the sink counts."""
 SMALL_BYTES: Final = 200
 QUIC_BYTES: Final = 1350
 QUIC_DATAGRAMS: Final = 40
@@ -59,6 +61,9 @@ class Flow:
     packets: float
     seconds: float
     cost: Cost
+
+    extra_seconds: float = 0.0
+    """For how long it went on beside the seconds that were counted, at the same cost."""
 
     @property
     def mbit_per_s(self) -> float:
@@ -126,6 +131,7 @@ def datagrams(peer: Peer, direction: Direction, *, size: int, at_once: int, seco
         packets=counted["datagrams"],
         seconds=counted["seconds"],
         cost=cost,
+        extra_seconds=WARM_UP_SECONDS,
     )
 
 

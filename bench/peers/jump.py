@@ -95,14 +95,14 @@ class Jump(Peer):
 class JumpWithoutRetention(Jump):
     """The product under a policy that keeps nothing for a jump."""
 
-    name = "jumping-vpn, no retention"
+    name = "jumping-vpn (no retention)"
     policy = "retain_time = 0\nretain_bytes = 0\n"
 
 
 class JumpWithoutCipher(Jump):
     """A build for the benchmark whose data plane copies instead of encrypting."""
 
-    name = "jumping-vpn, no cipher"
+    name = "jumping-vpn (no cipher)"
     package = NULL_CIPHER
 
     @classmethod

@@ -46,7 +46,7 @@ class Plain(Peer):
 class PlainWithoutOffloads(Plain):
     """The same cable, where every packet is one packet."""
 
-    name = "plain veth, no offloads"
+    name = "plain veth (no offloads)"
     offloads = False
 
 
