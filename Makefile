@@ -59,7 +59,7 @@ bless: setup ## Rewrite transcripts, generated pages and the style baseline; sho
 docs: setup ## Write the pages of docs/ that are made from the code.
 	@$(PYTHON) tools/generate_docs.py
 
-bench: setup bytecode $(if $(NAME),traffic) ## Measure, and keep the figures: make bench NAME=throughput PEERS=nebula. Without NAME: the list.
+bench: setup bytecode $(if $(NAME),traffic) ## Measure, and keep the figures: make bench NAME=comparison PEERS=nebula. Without NAME: the list.
 	@PYTHONPATH=python:tests $(PYTHON) -m bench $(NAME) $(if $(PEERS),--peers $(PEERS)) $(OPTIONS)
 
 bench-peers: root ## Install the VPNs to compare with, as far as Debian packages them.

@@ -7,10 +7,11 @@ peer but once in a round.
 import sys
 from collections.abc import Iterator
 
-from bench import latency, smallpackets, throughput
-from bench.measures.rounds import Figure, perform, plan
+from bench.measures.rounds import Figure, compare, plan
 from bench.peers.peer import Peer
 from bench.peers.roster import BOUNDS, OURS
+
+from bench import latency, smallpackets, throughput
 
 SECONDS = 2.0
 
@@ -24,7 +25,8 @@ def figures(peer: Peer, seconds: float) -> Iterator[Figure]:
 
 def main() -> int:
     """Compare."""
-    return perform(plan("comparison", (*OURS, *BOUNDS), sys.argv[1:], seconds=SECONDS), figures)
+    wanted = plan("comparison", (*OURS, *BOUNDS), sys.argv[1:], seconds=SECONDS)
+    return compare(wanted, figures)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from typing import Final
 
-from bench.measures.rounds import Figure, perform, plan
+from bench.measures.rounds import Figure, compare, plan
 from bench.measures.traffic import echoes
 from bench.peers.peer import Peer
 from bench.peers.roster import BOUNDS, OURS
@@ -27,7 +27,8 @@ def figures(peer: Peer, seconds: float) -> Iterator[Figure]:
 
 def main() -> int:
     """Compare."""
-    return perform(plan("latency", (*OURS, *BOUNDS), sys.argv[1:], seconds=SECONDS), figures)
+    wanted = plan("latency", (*OURS, *BOUNDS), sys.argv[1:], seconds=SECONDS)
+    return compare(wanted, figures)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from bench.measures.profile import record
-from bench.measures.rounds import Figure, perform, plan
+from bench.measures.rounds import Figure, compare, plan
 from bench.measures.traffic import GIGABYTE, SMALL_BYTES, Direction, datagrams, tcp
 from bench.peers.jump import Jump
 from bench.peers.peer import Peer
@@ -38,9 +38,8 @@ def _costs(what: str, unit: str, kinds: Counter[str], whole: float) -> Iterator[
 
 def main() -> int:
     """Profile."""
-    return perform(
-        plan("profile", (Jump,), ["--peers", "none", *sys.argv[1:]], seconds=SECONDS), figures
-    )
+    wanted = plan("profile", (Jump,), ["--peers", "none", *sys.argv[1:]], seconds=SECONDS)
+    return compare(wanted, figures)
 
 
 if __name__ == "__main__":

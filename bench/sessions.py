@@ -19,6 +19,8 @@ from bench.peers.jump import Jump
 from bench.peers.peer import Peer
 from bench.peers.plain import EXAMPLES
 
+from jumping_vpn.lab.namespaces import interrupt_on_every_signal
+
 SECONDS: Final = 3.0
 IDLE: Final = 10_000
 
@@ -52,8 +54,10 @@ def memory(wanted: Plan) -> Sample:
 
 def main() -> int:
     """Compare."""
+    interrupt_on_every_signal()
     wanted = plan("sessions", (Jump, Crowded), ["--peers", "none", *sys.argv[1:]], seconds=SECONDS)
-    return perform(wanted, figures, before=(memory(wanted),))
+    perform(wanted, figures, before=(memory(wanted),))
+    return 0
 
 
 if __name__ == "__main__":

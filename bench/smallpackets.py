@@ -6,7 +6,7 @@ Needs root, for namespaces. The sender is never told to slow down: what a VPN ca
 import sys
 from collections.abc import Iterator
 
-from bench.measures.rounds import Figure, perform, plan
+from bench.measures.rounds import Figure, compare, plan
 from bench.measures.traffic import SMALL_BYTES, Direction, datagrams
 from bench.peers.peer import Peer
 from bench.peers.roster import BOUNDS, OURS
@@ -23,7 +23,8 @@ def figures(peer: Peer, seconds: float) -> Iterator[Figure]:
 
 def main() -> int:
     """Compare."""
-    return perform(plan("smallpackets", (*OURS, *BOUNDS), sys.argv[1:], seconds=SECONDS), figures)
+    wanted = plan("smallpackets", (*OURS, *BOUNDS), sys.argv[1:], seconds=SECONDS)
+    return compare(wanted, figures)
 
 
 if __name__ == "__main__":

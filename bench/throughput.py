@@ -7,7 +7,7 @@ them. Each peer has fresh ground in each round.
 import sys
 from collections.abc import Iterator
 
-from bench.measures.rounds import Figure, perform, plan
+from bench.measures.rounds import Figure, compare, plan
 from bench.measures.traffic import (
     GIGABYTE,
     QUIC_BYTES,
@@ -42,7 +42,8 @@ def figures(peer: Peer, seconds: float) -> Iterator[Figure]:
 
 def main() -> int:
     """Compare."""
-    return perform(plan("throughput", (*OURS, *BOUNDS), sys.argv[1:], seconds=SECONDS), figures)
+    wanted = plan("throughput", (*OURS, *BOUNDS), sys.argv[1:], seconds=SECONDS)
+    return compare(wanted, figures)
 
 
 if __name__ == "__main__":

@@ -85,12 +85,18 @@ def plan(
     )
 
 
-def perform(wanted: Plan, measure: Measure, *, before: Sequence[Sample] = ()) -> int:
+def compare(wanted: Plan, measure: Measure) -> int:
+    """Perform a plan as a program: whatever interrupts it, nothing is left behind."""
+    interrupt_on_every_signal()
+    perform(wanted, measure)
+    return 0
+
+
+def perform(wanted: Plan, measure: Measure, *, before: Sequence[Sample] = ()) -> None:
     """Measure every peer in every round, print what was measured, and a table at the end.
 
     `before` was measured by other means.
     """
-    interrupt_on_every_signal()
     samples = read(KEPT / f"{wanted.bench}.jsonl", run=wanted.run)
     print(f"run {wanted.run}: rounds {wanted.rounds.start} to {wanted.rounds.stop - 1}", flush=True)
     for sample in before:
@@ -105,7 +111,6 @@ def perform(wanted: Plan, measure: Measure, *, before: Sequence[Sample] = ()) ->
             took = time.monotonic() - began
             print(f"# round {number}: {peer.name} took {took:.0f} s", flush=True)
     print(table(samples, order=tuple(EVERY)), flush=True)
-    return 0
 
 
 def _visit(wanted: Plan, number: int, kind: type[Peer], measure: Measure) -> Iterator[Sample]:

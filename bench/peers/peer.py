@@ -10,6 +10,7 @@ PeerFailed          the tunnel did not come up; the text says where to look
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -28,6 +29,7 @@ INNER_MTU: Final = 1420
 """What fits a path of 1,500 bytes with every peer's overhead: given to each that takes one."""
 UP_SECONDS_MAX: Final = 20.0
 POLL_SECONDS: Final = 0.05
+PING_BYTES: Final = "56"
 
 
 class PeerFailed(Exception):
@@ -92,9 +94,9 @@ class Peer(ABC):
 
     def is_up(self) -> bool:
         """Say whether the gateway's inner address answers the client now."""
-        ping = ("ping", "-n", "-q", "-c", "1", "-W", "1", self.gateway_inner)
+        ping = (sys.executable, "-m", "jumping_vpn.lab.traffic", "ping", self.gateway_inner)
         try:
-            self.ground.client.run(*ping)
+            self.ground.client.run(*ping, "", PING_BYTES)
         except LabRefused:
             return False
         return True
