@@ -22,6 +22,8 @@ STREAM_SECONDS: Final = 6.0
 RATES_MBIT: Final = (100, 200, 300, 400, 500, 600, 800)
 RATE_SECONDS: Final = 3.0
 SPARED: Final = 0.001
+STARTED: Final = 0.6
+"""The share of the time in which a sender that had to start must have sent."""
 ECHO: Final = """
 import socket, sys
 echo = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -94,7 +96,7 @@ def highest_mbit(left: Namespace, right: Namespace) -> int:
         sent = flow.stop()
         time.sleep(0.3)
         arrived = flow.count().received
-        enough = mbit * RATE_SECONDS * 1e6 / 8 / 1_200 * 0.9
+        enough = mbit * RATE_SECONDS * 1e6 / 8 / 1_200 * STARTED
         if sent < enough or sent - arrived > sent * SPARED:
             break
         best = mbit
