@@ -72,9 +72,12 @@ def measure(name: str, options: Sequence[str]) -> int:
 def keep(name: str) -> int:
     """Keep the lines of the last run of a measurement for the documentation."""
     lines = (KEPT / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
-    last = json.loads(lines[-1])["run"]
+    told = [json.loads(line).get("run") for line in lines]
+    if told[-1] is None:
+        print(f"{name} is no comparison in rounds: nothing shows it", file=sys.stderr)
+        return 2
     SHOWN.mkdir(exist_ok=True)
-    text = "".join(f"{line}\n" for line in lines if json.loads(line).get("run") == last)
+    text = "".join(f"{line}\n" for line, run in zip(lines, told, strict=True) if run == told[-1])
     (SHOWN / f"{name}.jsonl").write_text(text, encoding="utf-8")
     return 0
 
