@@ -114,7 +114,7 @@ def _circumstances() -> str:
         f"Measured on {max(each['at'] for each in told)[:10]} at commit {commits}: "
         f"{last['cpus']} processors ({last['processor']}), Linux {last['kernel']}. "
         f"Compared with {compared or 'nobody'}. "
-        f"{doubtful} of {len(told)} values are doubtful: others used the machine meanwhile.\n"
+        f"Of {len(told)} values {doubtful or 'none'} were made while others used the machine.\n"
     )
 
 
@@ -145,15 +145,17 @@ def _section(title: str, kept: Sequence[Sample], *charts: str) -> str:
         *(each for each in ORDER if each in found),
         *(each for each in found if each not in ORDER),
     ]
-    rows = [
+    # A few figures stand beside each other, many below each other.
+    cells = [("", *peers)] + [
         (f"{figure}, {unit}", *(cell(summary(kept, peer, figure)) for peer in peers))
         for figure, unit in figures
     ]
+    head, *rows = zip(*cells, strict=True) if len(figures) < len(peers) else cells
     images = "".join(
         f"\n![{CHARTS[f'images/performance-{name}.svg'][1]}](../images/performance-{name}.svg)\n"
         for name in charts
     )
-    return f"## {title}\n\n{table(('', *peers), rows)}\n{images}"
+    return f"## {title}\n\n{table(head, rows)}\n{images}"
 
 
 def _profile() -> str:
