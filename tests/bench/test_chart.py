@@ -6,9 +6,9 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
+from bench.measures.samples import Sample
 
 from bar_chart import Bar, chart
-from bench.measures.samples import Sample
 from docs_pages import performance
 
 SVG = "{http://www.w3.org/2000/svg}"
