@@ -18,7 +18,7 @@ PROFILE ?= loss
 # What the built extension depends on; cargo finds out what of it is stale.
 NATIVE := pyproject.toml Cargo.toml Cargo.lock $(shell find crates -name '*.rs' -o -name Cargo.toml)
 
-.PHONY: help setup build check test storms demo soak doctor bless docs bench clean system root bytecode
+.PHONY: help setup build check test storms explore demo soak doctor bless docs bench clean system root bytecode
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ storms: ## Try the packet engine in thousands of seeded storms: make storms SEED
 	@tools/rust_toolchain.sh
 	@SEEDS=$(SEEDS) FROM=$(FROM) cargo test --release --quiet --locked -p jump-proto --test jumps \
 		-- --ignored --nocapture thousands_of_storms
+
+explore: setup ## Search everything that a few faults can lead to, to the end: make explore DEPTH=30.
+	@$(PYTHON) -m jumping_vpn.sim.explore $(if $(DEPTH),--depth $(DEPTH))
 
 demo: root setup bytecode ## Watch a download survive every fault. Needs root, for network namespaces.
 	@$(PYTHON) -m jumping_vpn.lab.demo

@@ -150,6 +150,13 @@ CHECK: Final = (
 TEST: Final = (
     *CHECK,
     Check(
+        name="exploration",
+        lane=Lane.ALONE,
+        command=(PYTHON, "-m", "jumping_vpn.sim.explore"),
+        why="What a few faults can lead to is searched to the end, over the roles that ship.",
+        mend="read the story; where what can happen changed: sim/configurations.py, and say why",
+    ),
+    Check(
         name="rust tests in namespaces",
         lane=Lane.ALONE,
         command=(
