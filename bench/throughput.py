@@ -29,9 +29,7 @@ def figures(peer: Peer, seconds: float) -> Iterator[Figure]:
         gigabytes = flow.bytes / GIGABYTE
         yield Figure(name=f"TCP 1 {way}", unit="Mbit/s", value=flow.mbit_per_s)
         yield Figure(name=f"TCP 1 {way} cost", unit="s/GB", value=flow.cost.peer / gigabytes)
-        yield Figure(
-            name=f"TCP 1 {way} machine", unit="s/GB", value=flow.cost.machine.busy / gigabytes
-        )
+        yield Figure(name=f"TCP 1 {way} machine", unit="s/GB", value=flow.cost.machine / gigabytes)
     for way in Direction:
         flow = tcp(peer, way, streams=4, seconds=seconds)
         yield Figure(name=f"TCP 4 {way}", unit="Mbit/s", value=flow.mbit_per_s)

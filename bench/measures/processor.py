@@ -77,8 +77,15 @@ class Watch:
     def doubt(self) -> str:
         """Return why what was measured since cannot be trusted, nothing where it can."""
         during = Machine.read().since(self.machine)
-        used = sum(spent - self.others.get(pid, 0.0) for pid, spent in others().items())
-        return explain(elsewhere=used / during.total, stolen=during.stolen / during.total)
+        elsewhere = self._used_by_others() / during.total
+        return explain(elsewhere=elsewhere, stolen=during.stolen / during.total)
+
+    def busy_for_us(self) -> float:
+        """Return the processor time since that nobody else used."""
+        return Machine.read().since(self.machine).busy - self._used_by_others()
+
+    def _used_by_others(self) -> float:
+        return sum(spent - self.others.get(pid, 0.0) for pid, spent in others().items())
 
 
 def explain(*, elsewhere: float, stolen: float) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from bench.measures.processor import Machine, process_seconds
+from bench.measures.processor import Watch, process_seconds
 from bench.measures.samples import percentile
 from bench.peers.peer import Peer
 from bench.peers.plain import EXAMPLES
@@ -47,10 +47,13 @@ class Direction(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """Processor seconds: of the peer's own processes, and of the whole machine."""
+    """Processor seconds: of the peer's own processes, and of the machine without all the others.
+
+    The second has what the kernel does in its own threads, and the sender and the receiver.
+    """
 
     peer: float
-    machine: Machine
+    machine: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,10 +182,9 @@ def round_trips(told: str) -> Echoes:
 
 def _costing(peer: Peer, work: Callable[[], str]) -> tuple[str, Cost]:
     pids = peer.processes().values()
-    machine, spent = Machine.read(), process_seconds(pids)
+    watch, spent = Watch.begin(), process_seconds(pids)
     told = work()
-    cost = Cost(peer=process_seconds(pids) - spent, machine=Machine.read().since(machine))
-    return told, cost
+    return told, Cost(peer=process_seconds(pids) - spent, machine=watch.busy_for_us())
 
 
 def _output(namespace: Namespace, *command: str) -> str:
