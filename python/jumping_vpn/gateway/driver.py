@@ -10,7 +10,7 @@ counted; everything else waits in the data plane's own queue.
 
 import asyncio
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final, TypeAlias
@@ -56,6 +56,9 @@ REQUESTS_MAX: Final = 2048
 BATCH: Final = 256
 ENTROPY: Final = 16
 REWRITING_MAX: Final = WORKERS // 4
+REWRITING_AFTER_SECONDS: Final = 0.1
+REWRITING_PAUSE: Final = 3
+"""How long rewriting rests, in times of what it took: clients have the rest of the processor."""
 CLEARING_PERIOD_SECONDS: Final = 60.0
 
 
@@ -336,12 +339,22 @@ class GatewayDriver:
         self._lanes.add(number, Wake())
 
     async def _rewrite_inherited(self) -> None:
-        """Write what the restart did to each session, a few at a time: requests go first."""
+        """Write what the restart did to each session, a few at a time: who asks goes first."""
+        loop = asyncio.get_running_loop()
         inherited = iter(tuple(self._inherited))
+        pause = REWRITING_AFTER_SECONDS
         while few := tuple(islice(inherited, REWRITING_MAX)):
-            done = [asyncio.get_running_loop().create_future() for _ in few]
-            for number, future in zip(few, done, strict=True):
-                self._lanes.add(number, Wake(done=future))
+            await asyncio.sleep(pause)
+            began = loop.time()
+            await self._rewrite(number for number in few if number in self._inherited)
+            pause = REWRITING_PAUSE * (loop.time() - began)
+
+    async def _rewrite(self, numbers: Iterable[SessionNumber]) -> None:
+        done = []
+        for number in numbers:
+            done.append(asyncio.get_running_loop().create_future())
+            self._lanes.add(number, Wake(done=done[-1]))
+        if done:
             await asyncio.wait(done)
 
     async def _clear_ended(self) -> None:

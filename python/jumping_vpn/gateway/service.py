@@ -48,6 +48,8 @@ async def run(directory: Path, reporter: Reporter) -> None:
 
 async def serve(directory: Path, reporter: Reporter, stop: StopWish) -> None:
     """Serve until `stop` is wished; the caller holds the directory's lock."""
+    # What the start makes stays: looking through it for garbage again and again finds none.
+    gc.disable()
     paths = GatewayPaths(directory)
     config = load(directory)
     policy = _policy(config, paths)
@@ -144,6 +146,7 @@ def _leave_in_peace() -> None:
     """Keep the collector of cycles from going through what lives as long as the process."""
     gc.freeze()
     gc.set_threshold(*COLLECT_AFTER)
+    gc.enable()
 
 
 def _listening(config: GatewayConfig) -> tuple[str, ...]:
