@@ -175,11 +175,26 @@ def test_a_person_may_choose_a_bad_path_but_not_a_forbidden_one():
 
     chosen = choose_ordered([lossy, relayed], POLICY, (), wanted=1, now=NOW)
     forbidden = choose_ordered([lossy, relayed], POLICY, (), wanted=2, now=NOW)
-    unnamed = choose_ordered([lossy, relayed], POLICY, (), wanted=None, now=NOW)
 
     assert (chosen.verdict, chosen.chosen) == (Verdict.SWITCH, (lossy,))
     assert chosen.reason is Reason.OPERATOR_SWITCH
-    assert forbidden.reason is unnamed.reason is Reason.NO_CANDIDATE
+    assert forbidden.reason is Reason.NO_CANDIDATE
+
+
+def test_who_names_no_path_gets_a_bad_one_only_where_there_is_no_better():
+    lossy, left = candidate(1, loss=0.3), candidate(2, cooldown_until=NOW + 60_000)
+
+    better = choose_ordered([lossy, left], POLICY, (), wanted=None, now=NOW)
+    only = choose_ordered([lossy], POLICY, (), wanted=None, now=NOW)
+
+    assert better.chosen == (left,)
+    assert only.chosen == (lossy,)
+
+
+def test_who_names_no_path_gets_none_that_does_not_answer():
+    decision = choose_ordered([candidate(1, loss=1.0)], POLICY, (), wanted=None, now=NOW)
+
+    assert decision.reason is Reason.NO_CANDIDATE
 
 
 def test_a_person_waits_for_the_budget_as_well():

@@ -5,14 +5,13 @@ from typing import Final
 
 from jumping_vpn.core.commands import CandidateAppeared, CandidateGone
 from jumping_vpn.core.ids import Millis
-from jumping_vpn.core.policy.choice import Candidate
+from jumping_vpn.core.policy.choice import SILENT_LOSS, Candidate
 from jumping_vpn.core.ready import Bind, ClosePath, OpenPath, ProbePath
 from jumping_vpn.core.session.model import Transport
 
 ACTIVE: Final = Millis(20_000)
 STANDBY: Final = Millis(1_000)
 CLOSE: Final = Millis(100)
-SILENT_LOSS: Final = 1.0
 WAITING_MAX: Final = 64
 REMEMBERED: Final = 64
 """Transports, open or gone, whose ids a message may still name."""

@@ -19,6 +19,8 @@ from jumping_vpn.core.session.reasons import Reason
 
 COMPETITORS: Final = 2
 LOSS_NOISE: Final = 0.05
+SILENT_LOSS: Final = 1.0
+"""The loss of a candidate that does not answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,12 +189,16 @@ def choose_ordered(
 ) -> Decision:
     """Return whether a switch that a person orders may happen: to `wanted`, or to the best.
 
-    A person may choose a bad path; policy's adapters, hops, budget and cooldown still hold.
+    A person may choose a bad path; policy's adapters, hops, budget and cooldown still hold. Who
+    names none gets a bad one where there is no better, but none that does not answer at all.
     """
     considered = consider(candidates, policy, now=now)
-    overridden = (Exclusion.COOLDOWN,) if wanted is None else OVERRIDABLE
-    usable = _open(considered, *overridden)
-    chosen = tuple(each for each in usable if wanted in {None, each.transport.id})[:1]
+    usable = _open(considered, Exclusion.COOLDOWN, Exclusion.LOSS)
+    if wanted is None:
+        within = _open(considered, Exclusion.COOLDOWN)
+        chosen = (within or tuple(each for each in usable if each.loss < SILENT_LOSS))[:1]
+    else:
+        chosen = tuple(each for each in usable if each.transport.id == wanted)
     if not chosen:
         return _stay(Reason.NO_CANDIDATE, considered)
     denied = deny_switch(jumps, policy, reason=Reason.OPERATOR_SWITCH, supersedes=False, now=now)
@@ -205,9 +211,6 @@ def choose_ordered(
         chosen=chosen,
         considered=considered,
     )
-
-
-OVERRIDABLE: Final = (Exclusion.COOLDOWN, Exclusion.LOSS)
 
 
 def beats(best: Candidate, current: Candidate, policy: Policy) -> bool:
