@@ -11,125 +11,62 @@ use pyo3::types::{PyBytes, PyTuple};
 /// Makes a tuple of any length; a tuple of Rust converts up to twelve fields only.
 macro_rules! tuple {
     ($py:expr, $($field:expr),+ $(,)?) => {
-        PyTuple::new($py, [$($field.into_bound_py_any($py)?),+])
+        PyTuple::new($py, [$($field.to_python($py)?),+])
+    };
+}
+
+/// Matches a fact: those that stand as they are by the names of their fields, in order, the others by arms.
+macro_rules! tuples {
+    (
+        ($py:expr, $fact:expr)
+        as they are { $($kind:ident { $($field:ident),* })+ }
+        else { $($pattern:pat => $made:expr,)+ }
+    ) => {
+        match $fact {
+            $(Fact::$kind { $($field),* } => tuple!($py, stringify!($kind), $($field),*),)+
+            $($pattern => $made,)+
+        }
     };
 }
 
 /// Turns one fact into its tuple.
-#[allow(clippy::too_many_lines, reason = "one arm for each fact, and nothing else")]
 pub(crate) fn to_tuple(py: Python<'_>, fact: Fact) -> PyResult<Bound<'_, PyTuple>> {
-    let bytes = |bytes: &[u8]| PyBytes::new(py, bytes);
-    match fact {
-        Fact::BirthProven { birth, session_id, client_public, source, message } => tuple!(
-            py,
-            "BirthProven",
-            birth,
-            bytes(&session_id),
-            bytes(&client_public),
-            source.to_string(),
-            bytes(&message)
-        ),
-        Fact::ReattachRequested {
-            token,
-            number,
-            proven_by_epoch,
-            attempt,
-            digest,
-            source,
-            source_verified,
-            srtt_us,
-            sent_up_to,
-            window_lost,
-            counter_lost,
-            in_doubt,
-            given_up,
-            message,
-        } => tuple!(
-            py,
-            "ReattachRequested",
-            token,
-            number,
-            proven_by_epoch,
-            attempt,
-            bytes(&digest),
-            source.to_string(),
-            source_verified,
-            srtt_us,
-            sent_up_to,
-            window_lost,
-            counter_lost,
-            in_doubt,
-            given_up,
-            bytes(&message),
-        ),
-        Fact::SessionWanted { token, number, source } => {
-            tuple!(py, "SessionWanted", token, number, source.to_string())
+    tuples! {
+        (py, fact)
+        as they are {
+            BirthProven { birth, session_id, client_public, source, message }
+            ReattachRequested {
+                token, number, proven_by_epoch, attempt, digest, source, source_verified, srtt_us,
+                sent_up_to, window_lost, counter_lost, in_doubt, given_up, message
+            }
+            SessionWanted { token, number, source }
+            MessageReceived { number, epoch, message }
+            BindingConfirmed { number, epoch }
+            PeerSilent { number, epoch, silent_us }
+            AddressMoved { number, epoch, source }
+            FenceClosed { since_us }
+            HandshakeDone { path, session_id }
+            ResponseOpened { token, path, attempt, message }
+            BindingSilent { epoch, direction, silent_us, misses, unanswered, standby_answered }
+            BindingWorn { epoch }
+            ResetHinted { epoch }
+            PathFellSilent { path }
+            PathFailed { path, errno }
         }
-        Fact::MessageReceived { number, epoch, message } => {
-            tuple!(py, "MessageReceived", number, epoch, bytes(&message))
+        else {
+            Fact::SessionGone => tuple!(py, "SessionGone"),
+            Fact::PathSampled { number, epoch, figures, late_us } => {
+                sampled(py, number, epoch, &figures, late_us)
+            },
+            Fact::ForgeriesCounted { what, source, count } => {
+                let source_prefix = source.map(prefix_of).unwrap_or_default();
+                tuple!(py, "ForgeriesCounted", what, source_prefix, count)
+            },
+            Fact::PathAnswered { path, figures } => {
+                let loss = share(figures.loss_probes_ppm);
+                tuple!(py, "PathAnswered", path, figures.srtt_us, figures.jitter_us, loss)
+            },
         }
-        Fact::BindingConfirmed { number, epoch } => {
-            tuple!(py, "BindingConfirmed", number, epoch)
-        }
-        Fact::PathSampled { number, epoch, figures, late_us } => tuple!(
-            py,
-            "PathSampled",
-            number,
-            epoch,
-            figures.srtt_us,
-            figures.base_rtt_us,
-            figures.jitter_us,
-            figures.base_jitter_us,
-            share(figures.loss_in_ppm),
-            share(figures.loss_out_ppm),
-            late_us
-        ),
-        Fact::PeerSilent { number, epoch, silent_us } => {
-            tuple!(py, "PeerSilent", number, epoch, silent_us)
-        }
-        Fact::AddressMoved { number, epoch, source } => {
-            let source = source.map(|source| source.to_string()).unwrap_or_default();
-            tuple!(py, "AddressMoved", number, epoch, source)
-        }
-        Fact::ForgeriesCounted { what, source, count } => {
-            let source_prefix = source.map(prefix_of).unwrap_or_default();
-            tuple!(py, "ForgeriesCounted", what, source_prefix, count)
-        }
-        Fact::FenceClosed { since_us } => tuple!(py, "FenceClosed", since_us),
-        Fact::HandshakeDone { path, session_id } => {
-            tuple!(py, "HandshakeDone", path, bytes(&session_id))
-        }
-        Fact::ResponseOpened { token, path, attempt, message } => {
-            tuple!(py, "ResponseOpened", token, path, attempt, bytes(&message))
-        }
-        Fact::BindingSilent {
-            epoch,
-            direction,
-            silent_us,
-            misses,
-            unanswered,
-            standby_answered,
-        } => {
-            tuple!(
-                py,
-                "BindingSilent",
-                epoch,
-                direction,
-                silent_us,
-                misses,
-                unanswered,
-                standby_answered
-            )
-        }
-        Fact::BindingWorn { epoch } => tuple!(py, "BindingWorn", epoch),
-        Fact::ResetHinted { epoch } => tuple!(py, "ResetHinted", epoch),
-        Fact::SessionGone => tuple!(py, "SessionGone"),
-        Fact::PathAnswered { path, figures } => {
-            let loss = share(figures.loss_probes_ppm);
-            tuple!(py, "PathAnswered", path, figures.srtt_us, figures.jitter_us, loss)
-        }
-        Fact::PathFellSilent { path } => tuple!(py, "PathFellSilent", path),
-        Fact::PathFailed { path, errno } => tuple!(py, "PathFailed", path, errno),
     }
 }
 
@@ -141,6 +78,29 @@ pub(crate) fn dropped(py: Python<'_>, count: u64) -> PyResult<Bound<'_, PyTuple>
 /// Returns loss in and out as shares.
 pub(crate) fn losses(figures: &PathFigures) -> (f64, f64) {
     (share(figures.loss_in_ppm), share(figures.loss_out_ppm))
+}
+
+fn sampled<'py>(
+    py: Python<'py>,
+    number: u64,
+    epoch: u64,
+    figures: &PathFigures,
+    late_us: u64,
+) -> PyResult<Bound<'py, PyTuple>> {
+    let (loss_in, loss_out) = losses(figures);
+    tuple!(
+        py,
+        "PathSampled",
+        number,
+        epoch,
+        figures.srtt_us,
+        figures.base_rtt_us,
+        figures.jitter_us,
+        figures.base_jitter_us,
+        loss_in,
+        loss_out,
+        late_us
+    )
 }
 
 fn share(parts_per_million: u32) -> f64 {
@@ -158,5 +118,46 @@ fn prefix_of(source: SocketAddr) -> String {
             let kept = u128::from(address) >> 72 << 72;
             format!("{}/56", std::net::Ipv6Addr::from(kept))
         }
+    }
+}
+
+/// How a field of a fact becomes an object: bytes as bytes, an address as text, none as empty text.
+trait Field {
+    fn to_python<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>>;
+}
+
+macro_rules! plain_fields {
+    ($($kind:ty),+) => {$(
+        impl Field for $kind {
+            fn to_python<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+                self.into_bound_py_any(py)
+            }
+        }
+    )+};
+}
+
+plain_fields!(bool, i32, u32, u64, f64, &str, String);
+
+impl<const SIZE: usize> Field for [u8; SIZE] {
+    fn to_python<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        Ok(PyBytes::new(py, self).into_any())
+    }
+}
+
+impl Field for Vec<u8> {
+    fn to_python<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        Ok(PyBytes::new(py, self).into_any())
+    }
+}
+
+impl Field for SocketAddr {
+    fn to_python<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.to_string().to_python(py)
+    }
+}
+
+impl Field for Option<SocketAddr> {
+    fn to_python<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.map(|address| address.to_string()).unwrap_or_default().to_python(py)
     }
 }
