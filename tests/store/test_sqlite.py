@@ -11,7 +11,10 @@ import pytest
 from msgspec import structs
 from msgspec.structs import replace
 
+from jumping_vpn.core.event_data import DroppedData
+from jumping_vpn.core.events import EventType
 from jumping_vpn.core.ids import StateVersion
+from jumping_vpn.core.session.reasons import Reason
 from jumping_vpn.store.contract import (
     CorruptRecord,
     Lapse,
@@ -158,6 +161,29 @@ async def test_a_record_that_cannot_be_read_costs_its_own_session_only(
         assert await store.all_live() == (one, three)
 
 
+@pytest.mark.parametrize(
+    "event", ["x'00'", "x'ff'", "x'7b7d'", "x'0a'", "x'0a0a'", "substr(event, 1, 40)"]
+)
+async def test_an_event_that_cannot_be_read_is_told_as_lost_in_its_place(
+    path: Path, event: str
+) -> None:
+    async with opened(path) as store:
+        await created(store)
+        store.append([observation(seed) for seed in range(2, 5)])
+    damaged(path, f"UPDATE outbox SET event = {event} WHERE seq = 2")  # noqa: S608
+
+    async with opened(path) as store:
+        events = await store.events_after(0, 10)
+
+    assert [each.node_seq for each in events] == [1, 2, 3, 4]
+    assert events[1].event_type is EventType.EVENTS_DROPPED
+    assert events[1].reason_code is Reason.EVENT_DAMAGED
+    assert events[1].node_id == events[0].node_id
+    data = events[1].data
+    assert isinstance(data, DroppedData)
+    assert (data.first, data.last, data.count) == (2, 2, 1)
+
+
 def empty(path: Path) -> None:
     path.write_bytes(b"")
 
@@ -195,6 +221,29 @@ async def test_a_damaged_file_is_refused_by_name_and_left_alone(
         await SqliteStore.open(path)
 
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("damage", [overwrite, cut, scramble])
+@pytest.mark.parametrize("beside", [("-wal",), ("-wal", "-shm")])
+async def test_a_damaged_file_beside_its_log_is_refused_and_nothing_is_added_or_removed(
+    path: Path, tmp_path: Path, damage: Callable[[Path], None], beside: tuple[str, ...]
+) -> None:
+    copy = tmp_path / "copy" / "sessions.db"
+    copy.parent.mkdir()
+    names = {f"sessions.db{end}" for end in ("", *beside)}
+    async with opened(path) as store:
+        await asyncio.gather(*(created(store, seed) for seed in range(50)))
+        for name in names:
+            shutil.copy(path.with_name(name), copy.with_name(name))
+    damage(copy)
+    before = [copy.with_name(f"sessions.db{end}").read_bytes() for end in ("", "-wal")]
+
+    with pytest.raises(StoreCorrupted, match=str(copy)):
+        await SqliteStore.open(copy)
+
+    assert {each.name for each in copy.parent.iterdir()} == names
+    after = [copy.with_name(f"sessions.db{end}").read_bytes() for end in ("", "-wal")]
+    assert after == before
 
 
 async def test_a_damaged_file_keeps_what_its_log_has(path: Path, tmp_path: Path) -> None:

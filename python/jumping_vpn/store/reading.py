@@ -5,13 +5,23 @@ stepped to gives up the interpreter lock, and beside a busy loop waits to have i
 """
 
 import sqlite3
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 
-from jumping_vpn.core.events import Event, decode_event
+from jumping_vpn.core.event_data import DroppedData
+from jumping_vpn.core.events import (
+    Event,
+    EventType,
+    Origin,
+    Stamp,
+    decode_event,
+    make_event,
+)
 from jumping_vpn.core.ids import NodeId, SessionId, SessionNumber
 from jumping_vpn.core.record import Record
+from jumping_vpn.core.session.reasons import Reason
 from jumping_vpn.store.contract import CorruptRecord, Lease, Unreadable
 from jumping_vpn.store.format import Unintelligible, decode_record
 from jumping_vpn.store.ledger import signed
@@ -62,18 +72,12 @@ def read_leases(connection: sqlite3.Connection) -> tuple[Lease, ...]:
 
 
 def read_events(connection: sqlite3.Connection, seq: int, limit: int) -> tuple[Event, ...]:
-    """Return the events that follow `seq`, each with its number."""
-    first, joined = connection.execute(
-        "SELECT min(seq), group_concat(CAST(event AS TEXT), char(10)) FROM"
-        " (SELECT seq, event FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?)",
-        (seq, limit),
-    ).fetchone()
-    if first is None:
-        return ()
-    return tuple(
-        msgspec.structs.replace(decode_event(line), node_seq=number)
-        for number, line in enumerate(joined.encode().split(b"\n"), start=first)
-    )
+    """Return the events that follow `seq`, each with its number; a damaged one as its own loss."""
+    try:
+        return _events_joined(connection, seq, limit)
+    except (msgspec.DecodeError, ValueError, sqlite3.OperationalError):
+        # A damaged row: bytes that are no text fail in SQLite already.
+        return _events_one_by_one(connection, seq, limit)
 
 
 def read_cursor(connection: sqlite3.Connection, name: str) -> tuple[int, str]:
@@ -88,6 +92,59 @@ def read_extent(connection: sqlite3.Connection) -> tuple[int, int]:
     last = 0 if row is None else row[0]
     (first,) = connection.execute("SELECT min(seq) FROM outbox").fetchone()
     return last, last if first is None else first - 1
+
+
+def _events_joined(connection: sqlite3.Connection, seq: int, limit: int) -> tuple[Event, ...]:
+    first, count, joined = connection.execute(
+        "SELECT min(seq), count(*), group_concat(CAST(event AS TEXT), char(10)) FROM"
+        " (SELECT seq, event FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?)",
+        (seq, limit),
+    ).fetchone()
+    if first is None:
+        return ()
+    numbers = range(first, first + count)
+    return tuple(
+        msgspec.structs.replace(decode_event(line), node_seq=number)
+        for number, line in zip(numbers, joined.encode().split(b"\n"), strict=True)
+    )
+
+
+def _events_one_by_one(connection: sqlite3.Connection, seq: int, limit: int) -> tuple[Event, ...]:
+    rows = connection.execute(
+        "SELECT seq, event FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?", (seq, limit)
+    ).fetchall()
+    read = [(number, _event_of(event)) for number, event in rows]
+    whole = [event for _, event in read if event is not None]
+    return tuple(
+        msgspec.structs.replace(event or _loss_of(number, whole), node_seq=number)
+        for number, event in read
+    )
+
+
+def _event_of(encoded: bytes) -> Event | None:
+    try:
+        return decode_event(encoded)
+    except (msgspec.DecodeError, ValueError):
+        return None
+
+
+def _loss_of(number: int, whole: Sequence[Event]) -> Event:
+    """Return what stands in the log for a row that cannot be read: the next numbers go on.
+
+    It is told by the node, and at the time, of an event read beside it.
+    """
+    beside = next(iter(whole), None)
+    return make_event(
+        EventType.EVENTS_DROPPED,
+        Reason.EVENT_DAMAGED,
+        DroppedData(what="damaged row of the outbox", first=number, last=number, count=1),
+        origin=Origin(node_id="" if beside is None else beside.node_id, reveal_addresses=False),
+        stamp=Stamp(
+            wall_ms=0 if beside is None else beside.ts_ms, entropy=number.to_bytes(8, "big")
+        ),
+        session=None,
+        policy=None,
+    )
 
 
 def _only(rows: sqlite3.Cursor) -> Record | None:

@@ -152,6 +152,18 @@ def _check(path: Path) -> int:
         raise StoreRefused(path, f"has mode {mode:04o}, expected 0600: run chmod 600 {path}")
     if found.st_size == 0:
         raise StoreCorrupted(path, "is empty")
+    index = path.with_name(path.name + "-shm")
+    had_index = index.exists()
+    try:
+        return _read_version(path)
+    except StoreCorrupted:
+        if not had_index:
+            # SQLite made it to read the log; what is damaged is left as it was found.
+            index.unlink(missing_ok=True)
+        raise
+
+
+def _read_version(path: Path) -> int:
     connection = connect_read_only(path)
     try:
         (application,) = connection.execute("PRAGMA application_id").fetchone()

@@ -106,4 +106,5 @@ class Reason(StrEnum):
     FENCE_EXPIRED = "FENCE_EXPIRED", "The right to forward was not extended in time."
     SINK_FAILED = "SINK_FAILED", "A sink of events is slow, full or gone."
     QUEUE_OVERFLOW = "QUEUE_OVERFLOW", "A bounded queue was full."
+    EVENT_DAMAGED = "EVENT_DAMAGED", "An event was damaged before it was exported."
     MOVES_UNTOLD = "MOVES_UNTOLD", "The authority did not tell a client these of its moves."
