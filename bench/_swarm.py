@@ -183,7 +183,7 @@ def enrol(directory: Path, count: int) -> tuple[Path, ...]:
         public = write_client_config(descriptor, 'private_key = "@PRIVATE_KEY@"\n')
         os.close(descriptor)
         entry = directory / "clients" / f"swarm{file.stem}.toml"
-        entry.write_text(f'public_key = "{base64.b64encode(public).decode()}"\n')
+        entry.write_text(f'public_key = "{base64.b64encode(public).decode()}"\nallowed = true\n')
         entry.chmod(0o600)
     return files
 

@@ -153,6 +153,21 @@ def test_clients_are_known_by_their_files(tmp_path: Path) -> None:
     assert load_clients(tmp_path) == {"laptop": bytes(32)}
 
 
+def test_a_clients_file_may_be_laid_out_as_its_operator_likes(tmp_path: Path) -> None:
+    add_client(tmp_path, "laptop", KEY)
+    write_client(tmp_path, "phone", f"# lost\nallowed=false\npublic_key='B{KEY[1:]}'\n")
+    write_client(tmp_path, "tablet", f'public_key   =   "C{KEY[1:]}"')
+
+    assert set(load_clients(tmp_path)) == {"laptop", "tablet"}
+
+
+def test_a_clients_file_with_an_unknown_field_is_refused_by_its_line(tmp_path: Path) -> None:
+    write_client(tmp_path, "laptop", f'public_key = "{KEY}"\nalowed = true\n')
+
+    with pytest.raises(ConfigError, match=r"laptop.toml: line 2: alowed: unknown field"):
+        load_clients(tmp_path)
+
+
 def test_two_clients_cannot_have_one_key(tmp_path: Path) -> None:
     add_client(tmp_path, "laptop", KEY)
     add_client(tmp_path, "phone", KEY)
@@ -171,7 +186,12 @@ def test_the_state_lies_where_it_is_told_to(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def add_client(directory: Path, name: str, key: str, *, allowed: bool = True) -> None:
+    text = f'public_key = "{key}"\nallowed = {str(allowed).lower()}\n'
+    write_client(directory, name, text)
+
+
+def write_client(directory: Path, name: str, text: str) -> None:
     (directory / "clients").mkdir(exist_ok=True)
     path = directory / "clients" / f"{name}.toml"
-    path.write_text(f'public_key = "{key}"\nallowed = {str(allowed).lower()}\n')
+    path.write_text(text)
     path.chmod(0o600)

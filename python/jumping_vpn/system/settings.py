@@ -6,6 +6,7 @@ ConfigError
 
 import base64
 import ipaddress
+import os
 import re
 import stat
 import tomllib
@@ -18,6 +19,8 @@ import msgspec
 from jumping_vpn.core.policy.limits import Policy, PolicyError
 
 T = TypeVar("T")
+
+READ_MAX: Final = 1 << 16
 
 _ENDPOINT: Final = re.compile(r"(?:\[(?P<six>[0-9a-fA-F:.]+)\]|[^\[\]:/\s]+):(?P<port>\d{1,5})")
 _INTERFACE: Final = re.compile(r"[A-Za-z0-9_.-]{1,15}")
@@ -183,13 +186,8 @@ def check_policy(overrides: Mapping[str, object], text: str, *, source: str) -> 
 def read_private(path: Path) -> str:
     """Return the text of a file with secrets, refused when anybody but its owner can get at it."""
     try:
-        mode = path.stat().st_mode
-        if stat.S_IMODE(mode) & 0o077:
-            raise ExposedFile(
-                f"{path}: mode {stat.S_IMODE(mode):04o} lets others read it, expected 0600. "
-                f"Run: chmod 600 {path}"
-            )
-        return path.read_text(encoding="utf-8")
+        content = _read_unexposed(path)
+        return content.decode()
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file") from None
     except IsADirectoryError:
@@ -222,6 +220,24 @@ def locate(text: str, field: str) -> int | None:
         elif current == wanted and re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*=", line):
             return number
     return header
+
+
+def _read_unexposed(path: Path) -> bytes:
+    """Return what the file holds; asked of the open file, so that it is the one that was judged."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        found = os.fstat(descriptor)
+        mode = stat.S_IMODE(found.st_mode)
+        if mode & 0o077 and not stat.S_ISDIR(found.st_mode):
+            raise ExposedFile(
+                f"{path}: mode {mode:04o} lets others read it, expected 0600. Run: chmod 600 {path}"
+            )
+        content = b""
+        while piece := os.read(descriptor, READ_MAX):
+            content += piece
+        return content
+    finally:
+        os.close(descriptor)
 
 
 def _decode(shape: type[Any], value: object) -> object:
