@@ -1,12 +1,12 @@
 """What a client's one configuration file says, without its private key: Python never sees it."""
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeAlias
 
 import msgspec
 
+from jumping_vpn.service.paths import ServicePaths
 from jumping_vpn.system.settings import Endpoint, InterfaceName, Key, check_policy, parse
 
 STATE_ROOT: Final = Path("/var/lib/jumping-vpn")
@@ -86,36 +86,15 @@ class ClientConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     ] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class ClientPaths:
+class ClientPaths(ServicePaths):
     """Where each file of a client's state directory lies."""
 
-    directory: Path
+    __slots__ = ()
 
     @property
     def state(self) -> Path:
         """What the session needs to go on after a restart."""
         return self.directory / "session.state"
-
-    @property
-    def events(self) -> Path:
-        """The client's audit log."""
-        return self.directory / "events.jsonl"
-
-    @property
-    def lock(self) -> Path:
-        """Held by the running client."""
-        return self.directory / "lock"
-
-    @property
-    def control(self) -> Path:
-        """The control socket of the running client."""
-        return self.directory / "control.sock"
-
-    @property
-    def journal(self) -> Path:
-        """What the running client changed in this machine's network."""
-        return self.directory / "network.journal"
 
 
 def parse_client(blanked: str, *, source: str) -> ClientConfig:

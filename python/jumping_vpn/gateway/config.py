@@ -1,12 +1,12 @@
 """What `DIR/gateway.toml` and `DIR/clients/NAME.toml` say; paths of everything in the directory."""
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeAlias
 
 import msgspec
 
+from jumping_vpn.service.paths import ServicePaths
 from jumping_vpn.system.settings import (
     Address,
     ConfigError,
@@ -112,11 +112,10 @@ class ClientEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     allowed: Annotated[bool, Meta(description="Whether the client may connect.")] = True
 
 
-@dataclass(frozen=True, slots=True)
-class GatewayPaths:
+class GatewayPaths(ServicePaths):
     """Where each file of a gateway's directory lies."""
 
-    directory: Path
+    __slots__ = ()
 
     @property
     def config(self) -> Path:
@@ -132,26 +131,6 @@ class GatewayPaths:
     def sessions(self) -> Path:
         """The database of sessions."""
         return self.directory / "sessions.db"
-
-    @property
-    def events(self) -> Path:
-        """The audit log."""
-        return self.directory / "events.jsonl"
-
-    @property
-    def lock(self) -> Path:
-        """Held by the running gateway."""
-        return self.directory / "lock"
-
-    @property
-    def control(self) -> Path:
-        """The control socket of the running gateway."""
-        return self.directory / "control.sock"
-
-    @property
-    def journal(self) -> Path:
-        """What the running gateway changed in this machine's network."""
-        return self.directory / "network.journal"
 
 
 def load(directory: Path) -> GatewayConfig:
