@@ -155,7 +155,8 @@ impl ReceiveReport {
             let offset = u64::from(reader.u32()?);
             let length = u64::from(reader.u16()?);
             let first = highest.checked_sub(offset).ok_or(Discard::Malformed)?;
-            let last = (first + length).checked_sub(1).ok_or(Discard::Malformed)?;
+            let end = first.checked_add(length).ok_or(Discard::Malformed)?;
+            let last = end.checked_sub(1).ok_or(Discard::Malformed)?;
             missing.push(Missing { first, last });
         }
         Self::new(highest, missing)

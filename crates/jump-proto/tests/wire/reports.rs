@@ -193,6 +193,15 @@ fn ranges_that_overlap_touch_the_top_or_are_out_of_order_are_refused() {
 }
 
 #[test]
+fn a_range_that_ends_behind_the_last_counter_of_all_is_refused() {
+    let mut bytes = u64::MAX.to_be_bytes().to_vec();
+    bytes.extend_from_slice(&[0, 1]);
+    bytes.extend_from_slice(&[0, 0, 0, 1, 0, 4]);
+
+    assert_eq!(ReceiveReport::decode(&bytes), Err(Discard::Malformed));
+}
+
+#[test]
 fn a_count_of_ranges_that_the_packet_has_no_room_for_allocates_nothing() {
     let mut bytes = 7u64.to_be_bytes().to_vec();
     bytes.extend_from_slice(&u16::MAX.to_be_bytes());
