@@ -64,6 +64,8 @@ pub struct Liveness {
     /// From when on silence counts for the way in; ahead of now while the peer is idle.
     way_in: Instant,
     owed: VecDeque<Owed>,
+    /// When the newest heartbeat was sent that the peer has heard.
+    proven_out: Instant,
     /// When the path last answered a probe, and when that probe was sent.
     probe_proof: (Instant, Instant),
     standby: bool,
@@ -87,6 +89,7 @@ impl Liveness {
             peer_idle: false,
             way_in: now,
             owed: VecDeque::new(),
+            proven_out: Instant(0),
             probe_proof: (Instant(0), Instant(0)),
             standby: false,
             doubt: None,
@@ -167,6 +170,7 @@ impl Liveness {
     /// The peer has received what was sent up to `sent`.
     pub fn peer_proved(&mut self, sent: Instant, now: Instant) {
         let silence = self.path_out().map_or(Duration::ZERO, |since| now.since(since));
+        self.proven_out = self.proven_out.max(sent);
         if let Some(doubt) = &mut self.doubt {
             doubt.broken(silence, now);
         }
@@ -270,6 +274,12 @@ impl Liveness {
     /// Tells whether no inner packet has passed for long enough to save heartbeats.
     pub fn is_idle(&self, now: Instant) -> bool {
         now >= self.active_until
+    }
+
+    /// Returns when the newest heartbeat was sent that the peer has heard: what its report misses of all that was
+    /// sent until then is lost, or overtaken.
+    pub fn proven_out(&self) -> Instant {
+        self.proven_out
     }
 
     /// Returns when this process last resumed after it had been stopped: round trips that began earlier say

@@ -55,6 +55,10 @@ pub struct Retention {
     given_up: u64,
     /// The next counter of the resend pass, while there is one.
     resend: Option<u64>,
+    /// What was sent later than this is not part of the pass: it may still be under way.
+    resend_before: Instant,
+    /// When anything was sent last.
+    sent_at: Instant,
     clock: AgeClock,
     pushed_at: Instant,
 }
@@ -72,6 +76,8 @@ impl Retention {
             sent_up_to: FIRST_COUNTER - 1,
             given_up: 0,
             resend: None,
+            resend_before: Instant(0),
+            sent_at: Instant(0),
             clock: AgeClock::default(),
             pushed_at: Instant(0),
         }
@@ -99,7 +105,9 @@ impl Retention {
                 return Err(Full);
             }
             let at = self.ring.push(packet, &mut self.entries, self.limits.bytes);
-            self.entries.push_back(Entry { at, length: packet.len() as u32, state: State::Unsent });
+            let length = packet.len() as u32;
+            let sent_at = Instant(0);
+            self.entries.push_back(Entry { at, length, sent_at, state: State::Unsent });
             self.pushed_at = now;
         }
         self.next += 1;
@@ -111,6 +119,7 @@ impl Retention {
     /// First sendings come in order: what was pushed before it counts as sent too.
     pub fn mark_sent(&mut self, counter: u64, now: Instant) {
         self.sent_up_to = self.sent_up_to.max(counter);
+        self.sent_at = now;
         let age = self.clock.read(now, self.limits.time);
         let Some(index) = self.index_of(counter) else {
             return;
@@ -122,6 +131,7 @@ impl Retention {
                 State::Reported => continue,
             }
             entry.state = State::Sent { age };
+            entry.sent_at = now;
         }
         self.sent = self.sent.max(index + 1);
     }
@@ -207,7 +217,16 @@ impl Retention {
         }
         self.trim();
         self.resend = Some(self.first());
+        self.resend_before = self.sent_at;
         InDoubt(doubtful)
+    }
+
+    /// Starts a resend pass over what was sent up to `moment` and is not reported, on a path whose reports cover
+    /// everything up to then. What was sent later may still be under way, unless a pass still owed it.
+    pub fn resend_lost(&mut self, moment: Instant) {
+        let owed = self.resend.map_or(Instant(0), |_| self.resend_before);
+        self.resend = Some(self.first());
+        self.resend_before = owed.max(moment);
     }
 
     /// Returns the next packet of the resend pass, in order, each once; packets pushed meanwhile come last.
@@ -218,7 +237,12 @@ impl Retention {
         while let Some(entry) =
             self.index_of(counter).and_then(|index| self.entries.get(index)).copied()
         {
-            if !matches!(entry.state, State::Reported) {
+            let owed = match entry.state {
+                State::Unsent => true,
+                State::Sent { .. } => entry.sent_at <= self.resend_before,
+                State::Reported => false,
+            };
+            if owed {
                 self.resend = Some(counter + 1);
                 return Some((counter, self.ring.get(entry)));
             }
@@ -232,6 +256,7 @@ impl Retention {
     pub fn resume_unsent(&mut self) {
         if self.resend.is_none() && self.unsent() > 0 {
             self.resend = Some(self.first() + self.sent as u64);
+            self.resend_before = Instant(0);
         }
     }
 
@@ -371,6 +396,8 @@ pub struct InDoubt(pub u64);
 struct Entry {
     at: u32,
     length: u32,
+    /// When it was sent last.
+    sent_at: Instant,
     state: State,
 }
 

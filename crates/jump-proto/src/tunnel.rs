@@ -93,6 +93,8 @@ pub(crate) struct Tunnel {
     side: Side,
     pump_at: Option<Instant>,
     confirm_at: Option<Instant>,
+    /// What was sent up to here may have been swallowed, and is looked for once more when a report covers it.
+    doubtful_until: Option<Instant>,
     reassembly: Reassembly,
     unreported_bytes: u32,
     watch: Watch,
@@ -117,6 +119,7 @@ impl Tunnel {
             side,
             pump_at: None,
             confirm_at: None,
+            doubtful_until: None,
             reassembly: Reassembly::default(),
             unreported_bytes: 0,
             watch: Watch::default(),

@@ -325,6 +325,39 @@ fn a_silence_that_ends_by_itself_loses_nothing() {
     assert_lossless(&world, end);
 }
 
+#[test]
+fn a_path_that_only_became_slower_is_sent_next_to_nothing_twice() {
+    let mut world = World::attached(17);
+    let middle = world.chatter(0, Duration::from_secs(1));
+    for path in world.paths.values_mut() {
+        path.delay = ms(100);
+    }
+
+    let end = world.chatter(middle, Duration::from_secs(1));
+    world.run(ms(300));
+
+    assert_lossless(&world, end);
+    let resent = [&world.client, &world.gateway].map(|engine| engine.counters().resent);
+    assert!(resent.iter().all(|&count| count <= 2), "{resent:?}");
+}
+
+#[test]
+fn a_planned_jump_sends_what_is_under_way_at_most_once_more() {
+    let mut world = World::attached(18);
+    let middle = world.chatter(0, ms(300));
+    let under_way = 50;
+    for number in middle..middle + under_way {
+        world.send(End::Gateway, number);
+    }
+
+    world.request(2, false);
+    world.run(ms(200));
+
+    assert_lossless(&world, middle + under_way);
+    let resent = world.gateway.counters().resent;
+    assert!(resent <= under_way + 2, "{resent}");
+}
+
 /// Runs one storm and checks every promise; returns the trace.
 fn weather(seed: u64, dangers: Dangers) -> u64 {
     let mut storm = Storm::new(seed, dangers);

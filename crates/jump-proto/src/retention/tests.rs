@@ -53,6 +53,39 @@ fn what_is_pushed_during_a_resend_pass_comes_last_in_it() {
 }
 
 #[test]
+fn what_was_sent_too_lately_to_be_missed_is_not_sent_again() {
+    let mut retention = Retention::new(LIMITS);
+    for late in 0..4 {
+        let counter = retention.push(b"packet", T0).expect("room");
+        retention.mark_sent(counter, T0 + Duration::from_millis(10 * late));
+    }
+    retention.acknowledge(&report(1, &[]));
+
+    retention.resend_lost(T0 + Duration::from_millis(20));
+
+    let again: Vec<u64> = drain(&mut retention).into_iter().map(|(counter, _)| counter).collect();
+    assert_eq!(again, [2, 3]);
+}
+
+#[test]
+fn a_look_for_what_is_lost_keeps_what_a_jump_still_owes() {
+    let mut retention = Retention::new(LIMITS);
+    for late in 0..3 {
+        let counter = retention.push(b"packet", T0).expect("room");
+        retention.mark_sent(counter, T0 + Duration::from_millis(10 * late));
+    }
+    let _ = retention.begin_resend(None);
+    let later = T0 + Duration::from_millis(30);
+    let (first, _) = retention.next_resend().expect("owed");
+    retention.mark_sent(first, later);
+
+    retention.resend_lost(T0);
+
+    let again: Vec<u64> = drain(&mut retention).into_iter().map(|(counter, _)| counter).collect();
+    assert_eq!(again, [2, 3]);
+}
+
+#[test]
 fn a_full_buffer_refuses_until_the_oldest_is_given_up() {
     let mut retention = Retention::new(LIMITS);
     for _ in 0..10 {
@@ -214,6 +247,11 @@ proptest! {
                     let floor = below.map(|below| twin.next.saturating_sub(below));
                     prop_assert_eq!(retention.begin_resend(floor).0, twin.begin_resend(floor));
                 }
+                Step::ResendLost(ago) => {
+                    let moment = now - Duration::from_millis(ago);
+                    retention.resend_lost(moment);
+                    twin.resend_lost(moment);
+                }
                 Step::Resend => {
                     let resent = retention.next_resend().map(|(counter, packet)| (counter, packet.to_vec()));
                     prop_assert_eq!(&resent, &twin.next_resend());
@@ -247,6 +285,7 @@ enum Step {
     Expire,
     GiveUp,
     BeginResend(Option<u64>),
+    ResendLost(u64),
     Resend,
     Restart,
     Shrink(usize),
@@ -262,6 +301,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => Just(Step::Expire),
         1 => Just(Step::GiveUp),
         1 => prop::option::of(0..12_u64).prop_map(Step::BeginResend),
+        1 => (0..300_u64).prop_map(Step::ResendLost),
         8 => Just(Step::Resend),
         1 => Just(Step::Restart),
         1 => (1..1500_usize).prop_map(Step::Shrink),
@@ -276,6 +316,8 @@ struct Twin {
     sent_up_to: u64,
     given_up: u64,
     resend_from: Option<u64>,
+    resend_before: Instant,
+    sent_at: Instant,
     age: u64,
     proven_at: Instant,
 }
@@ -283,6 +325,7 @@ struct Twin {
 struct Kept {
     packet: Vec<u8>,
     sent: Option<u64>,
+    sent_at: Instant,
     reported: bool,
 }
 
@@ -295,6 +338,8 @@ impl Twin {
             sent_up_to: 0,
             given_up: 0,
             resend_from: None,
+            resend_before: Instant(0),
+            sent_at: Instant(0),
             age: 0,
             proven_at: Instant(0),
         }
@@ -315,7 +360,8 @@ impl Twin {
         if !self.packets.is_empty() && !fits {
             return None;
         }
-        self.packets.insert(self.next, Kept { packet, sent: None, reported: false });
+        let kept = Kept { packet, sent: None, sent_at: Instant(0), reported: false };
+        self.packets.insert(self.next, kept);
         self.next += 1;
         Some(self.next - 1)
     }
@@ -327,11 +373,11 @@ impl Twin {
     fn mark_sent(&mut self, counter: u64, now: Instant) {
         self.sent_up_to = self.sent_up_to.max(counter);
         let age = self.age + micros(now.since(self.proven_at)).min(250_000);
-        for (_, kept) in self.packets.range_mut(..=counter) {
-            kept.sent.get_or_insert(age);
-        }
-        if let Some(kept) = self.packets.get_mut(&counter) {
-            kept.sent = Some(age);
+        self.sent_at = now;
+        for (&each, kept) in self.packets.range_mut(..=counter) {
+            if kept.sent.is_none() || each == counter {
+                (kept.sent, kept.sent_at) = (Some(age), now);
+            }
         }
     }
 
@@ -396,12 +442,20 @@ impl Twin {
         }
         self.trim();
         self.resend_from = Some(self.first());
+        self.resend_before = self.sent_at;
         doubtful
+    }
+
+    fn resend_lost(&mut self, moment: Instant) {
+        let owed = if self.resend_from.is_some() { self.resend_before } else { Instant(0) };
+        self.resend_from = Some(self.first());
+        self.resend_before = moment.max(owed);
     }
 
     fn next_resend(&mut self) -> Option<(u64, Vec<u8>)> {
         let from = self.resend_from?;
-        let found = self.packets.range(from..).find(|(_, kept)| !kept.reported);
+        let late = |kept: &Kept| kept.sent.is_some() && kept.sent_at > self.resend_before;
+        let found = self.packets.range(from..).find(|(_, kept)| !kept.reported && !late(kept));
         let found = found.map(|(counter, kept)| (*counter, kept.packet.clone()));
         self.resend_from = found.as_ref().map(|(counter, _)| counter + 1);
         found

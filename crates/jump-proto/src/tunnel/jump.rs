@@ -44,6 +44,7 @@ impl Tunnel {
         }
         self.watch = Watch::default();
         self.reassembly = Reassembly::default();
+        self.doubtful_until = None;
         left
     }
 

@@ -9,7 +9,7 @@ use crate::fact::Fact;
 use crate::keys::Side;
 use crate::liveness::{Finding, Heartbeat, Probe};
 use crate::report::{ControlKind, PathReport};
-use crate::time::micros;
+use crate::time::{Instant, micros};
 
 /// Missing ranges that a heartbeat carries at the most.
 const RANGES_IN_BEAT: usize = 16;
@@ -80,8 +80,7 @@ impl Tunnel {
             Finding::LateEnded => {
                 self.sample(scope);
                 // What the silence swallowed goes out again, and then what waited for its end.
-                let _ = self.retention.begin_resend(None);
-                self.pump(scope);
+                self.resend_swallowed(self.proven_out(), scope);
             }
             Finding::Dead(death) => scope.out.facts.push_back(Fact::BindingSilent {
                 epoch,
@@ -96,6 +95,28 @@ impl Tunnel {
                 scope.out.facts.push_back(Fact::PeerSilent { number, epoch, silent_us });
             }
         }
+    }
+
+    /// Sends again what the peer misses of all that was sent up to `covered`, and takes another look at what was
+    /// sent since as soon as a report covers it. All at once would double what is only under way.
+    pub(super) fn resend_swallowed<S: Sink>(&mut self, covered: Instant, scope: &mut Scope<'_, S>) {
+        self.retention.resend_lost(covered);
+        self.doubtful_until = Some(scope.now);
+        self.pump(scope);
+    }
+
+    /// Takes that look, if it is due.
+    pub(super) fn look_again<S: Sink>(&mut self, scope: &mut Scope<'_, S>) {
+        let proven = self.proven_out();
+        if let Some(until) = self.doubtful_until.take_if(|until| *until <= proven) {
+            self.retention.resend_lost(until);
+            self.pump(scope);
+        }
+    }
+
+    /// When the newest heartbeat was sent that the peer of the current binding has heard.
+    fn proven_out(&self) -> Instant {
+        self.current.as_ref().map_or(Instant(0), |binding| binding.liveness.proven_out())
     }
 
     /// Reports the path's figures when one crosses a bound, and while any is outside.

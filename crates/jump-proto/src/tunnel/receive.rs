@@ -177,7 +177,7 @@ impl Tunnel {
     }
 
     /// Gateway: a REATTACH_CONFIRM of the current binding. It is acknowledged each time; at the first, what the
-    /// client still misses is owed again.
+    /// client still misses is owed again, except what was sent too lately to have arrived when it was written.
     fn confirm_received<S: Sink>(
         &mut self,
         index: ReceiverIndex,
@@ -191,13 +191,11 @@ impl Tunnel {
             return;
         }
         let first = !core::mem::replace(&mut binding.confirm_heard, true);
+        let covered = scope.now - binding.stats.srtt() / 2;
         self.retention.acknowledge(report);
-        if first {
-            let _ = self.retention.begin_resend(None);
-        }
         self.send_report(scope);
         if first {
-            self.pump(scope);
+            self.resend_swallowed(covered, scope);
         }
     }
 
@@ -208,13 +206,16 @@ impl Tunnel {
         scope: &mut Scope<'_, S>,
     ) {
         self.retention.acknowledge(&report.report);
+        let is_current = self.current.as_ref().is_some_and(|each| each.local_index == index);
+        if is_current {
+            self.look_again(scope);
+        }
         if self.is_proven(scope.now) {
             self.retention.prove(scope.now);
         }
         let before = self.retention.given_up();
         self.retention.expire(scope.now);
         scope.out.counters.given_up += self.retention.given_up().saturating_sub(before);
-        let is_current = self.current.as_ref().is_some_and(|each| each.local_index == index);
         if is_current && self.side == Side::Client && report.confirmed {
             self.finish_confirm(scope);
         }
