@@ -11,6 +11,8 @@ STAMPS := $(VENV)/stamps
 # The interpreter that the environment is made with: `make setup BASE_PYTHON=python3.12`.
 BASE_PYTHON ?= $(shell command -v python3.11 || command -v python3)
 MINUTES ?= 30
+# How long each target is fuzzed.
+SECONDS ?= 60
 # How many storms, from which seed on: `make storms SEEDS=20000 FROM=1`.
 SEEDS ?= 4000
 FROM ?= 1000
@@ -18,7 +20,7 @@ PROFILE ?= loss
 # What the built extension depends on; cargo finds out what of it is stale.
 NATIVE := pyproject.toml Cargo.toml Cargo.lock $(shell find crates -name '*.rs' -o -name Cargo.toml)
 
-.PHONY: help setup build check test storms explore demo soak doctor bless docs bench clean system root bytecode
+.PHONY: help setup build check test storms explore demo soak doctor bless docs bench fuzz clean system root bytecode
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -67,6 +69,10 @@ bench: setup bytecode $(if $(NAME),traffic) ## Measure, and keep the figures: ma
 
 bench-peers: root ## Install the VPNs to compare with, as far as Debian packages them.
 	@tools/bench_peers.sh
+
+fuzz: system ## Break decoders, intake and offloads, a minute each: make fuzz SECONDS=600 TARGET=intake.
+	@tools/rust_toolchain.sh
+	@tools/fuzz.sh $(SECONDS) $(TARGET)
 
 clean: ## Remove everything that can be made again.
 	rm -rf $(VENV) target build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
