@@ -28,6 +28,17 @@ def test_a_flood_of_forgeries_costs_a_few_events_and_loses_no_count() -> None:
     assert sum(count_of(event) for event in outbox.events) == 1001
 
 
+def test_a_source_that_goes_on_is_told_once_in_a_window_by_its_name() -> None:
+    clock, outbox, log = a_log()
+
+    for _ in range(30):
+        log.hear(forged("10.0.0.0/24"))
+        clock.time = Millis(clock.time + SUMMARY_WINDOW // 10)
+
+    assert [count_of(event) for event in outbox.events] == [1, 10, 10]
+    assert {str(source_of(event)) for event in outbox.events} == {"10.0.0.0/24"}
+
+
 def test_what_a_limit_refused_is_no_security_event() -> None:
     _, outbox, log = a_log()
 
@@ -90,6 +101,11 @@ def forged(prefix: str) -> ForgeriesCounted:
 def count_of(event: Event) -> int:
     assert isinstance(event.data, SecurityData)
     return event.data.count
+
+
+def source_of(event: Event) -> object:
+    assert isinstance(event.data, SecurityData)
+    return event.data.source
 
 
 def test_news_at_the_moment_of_the_stop_does_not_keep_the_export_alive(tmp_path: Path) -> None:

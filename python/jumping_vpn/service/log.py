@@ -3,9 +3,10 @@
 What strangers cause is summed up: at most a few events in any window, whatever they send.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Final, Protocol
+
+from msgspec.structs import replace
 
 from jumping_vpn import __version__
 from jumping_vpn.core.event_data import (
@@ -44,8 +45,8 @@ class NodeLog:
         self._clock = clock
         self._incarnation = incarnation
         self._window_ends = Millis(0)
-        self._summaries = 0
-        self._untold: Counter[str] = Counter()
+        self._told: set[tuple[str, str]] = set()
+        self._untold: dict[str, ForgeriesCounted] = {}
         self._store_failures = 0
         self._store_told_again = Millis(0)
 
@@ -81,17 +82,25 @@ class NodeLog:
                 self.announce(EventType.NODE_FENCED, Reason.FENCE_EXPIRED, fence)
 
     def _sum_up(self, fact: ForgeriesCounted) -> None:
+        """Tell of each source once in a window, and of the rest as a sum in the next one."""
         now = self._clock.now()
         if now >= self._window_ends:
             self._window_ends = Millis(now + SUMMARY_WINDOW)
-            self._summaries = 0
-            for what, count in sorted(self._untold.items()):
-                self._write_forgeries(what, "", count)
-            self._untold.clear()
-        if self._summaries >= SUMMARIES_MAX:
-            self._untold[fact.what] += fact.count
-            return
-        self._summaries += 1
+            self._told.clear()
+            untold, self._untold = self._untold, {}
+            earlier = untold.get(fact.what)
+            if earlier is not None and earlier.source_prefix == fact.source_prefix:
+                fact = _together(untold.pop(fact.what), fact)
+            for what in sorted(untold):
+                self._tell_of(untold[what])
+        if (fact.what, fact.source_prefix) in self._told or len(self._told) >= SUMMARIES_MAX:
+            sum_of = self._untold.get(fact.what)
+            self._untold[fact.what] = fact if sum_of is None else _together(sum_of, fact)
+        else:
+            self._tell_of(fact)
+
+    def _tell_of(self, fact: ForgeriesCounted) -> None:
+        self._told.add((fact.what, fact.source_prefix))
         self._write_forgeries(fact.what, fact.source_prefix, fact.count)
 
     def _write_forgeries(self, what: str, prefix: str, count: int) -> None:
@@ -120,3 +129,9 @@ class NodeLog:
             policy=None,
         )
         self._outbox.append((event,))
+
+
+def _together(one: ForgeriesCounted, other: ForgeriesCounted) -> ForgeriesCounted:
+    """Return the sum of two of one kind; it names the source if both have the same."""
+    prefix = one.source_prefix if one.source_prefix == other.source_prefix else ""
+    return replace(other, source_prefix=prefix, count=one.count + other.count)
