@@ -179,6 +179,12 @@ def test_a_session_without_a_binding_shows_a_dash() -> None:
     )
 
 
+def test_a_doubt_is_told_where_a_person_looks() -> None:
+    text = describe(msgspec.structs.replace(STATUS, doubt="nobody answers"))
+
+    assert "  notice    nobody answers" in text.split("\n")
+
+
 STATUS = ClientStatus(
     name="laptop",
     session_id="abcdef0123456789",

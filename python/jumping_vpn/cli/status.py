@@ -43,6 +43,8 @@ def describe(answer: ClientStatus) -> str:
         f"  routes    {' '.join(answer.routes) or '-'}",
         f"  jumps     {answer.jumps}{_last(answer)}",
     ]
+    if answer.doubt:
+        lines.append(f"  notice    {answer.doubt}")
     if answer.candidates:
         rows = table((HEAD, *map(_row, answer.candidates)))
         lines += ["", *(f"  {line}" for line in rows.split("\n"))]

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Final, TypeAlias
 
 from jumping_vpn import __version__
+from jumping_vpn.client.doubt import doubt_of
 from jumping_vpn.client.driver import ClientDriver
 from jumping_vpn.client.history import History
 from jumping_vpn.client.plane import PathFigures, Plane
@@ -102,6 +103,7 @@ class Operation:
             client_version=__version__,
             pid=os.getpid(),
             running_ms=now - self._started,
+            doubt=doubt_of(view, self._core.candidates, running_ms=Millis(now - self._started)),
         )
 
     def _last_jump(self, *, now: Millis) -> LastJump | None:

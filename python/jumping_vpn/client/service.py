@@ -13,6 +13,7 @@ from typing import Final
 
 from jumping_vpn import __version__
 from jumping_vpn.client.config import ClientConfig, ClientPaths, parse_client, state_directory
+from jumping_vpn.client.doubt import tell_doubt
 from jumping_vpn.client.driver import ClientDriver
 from jumping_vpn.client.history import History
 from jumping_vpn.client.network import MARK
@@ -109,6 +110,7 @@ async def serve(  # noqa: PLR0913  what a client is made of
         with announced("client", config.name, paths.control):
             async with serving(paths.control, operation.answer), Crew() as crew:
                 crew.hire("mtu", tunnel.follow())
+                crew.hire("doubt", tell_doubt(core, reporter))
                 wished = crew.hire("stop", stop.wait())
                 running = crew.hire("driver", driver.run(state, _looking(finds, tunnel)))
                 notify(Standing.READY, status=config.name)

@@ -34,6 +34,7 @@ class ClientStatus(msgspec.Struct, frozen=True, kw_only=True):
 
     `state` is how it stands here and now, `acknowledged` what the gateway said last, at `version`.
     `late_ms` is for how long delivery has been unproven beyond the bound of its heartbeat.
+    `doubt` says what a person should look into, empty where there is nothing.
     """
 
     name: str
@@ -57,6 +58,7 @@ class ClientStatus(msgspec.Struct, frozen=True, kw_only=True):
     client_version: str
     pid: int
     running_ms: int
+    doubt: str = ""
 
 
 class Jumped(msgspec.Struct, frozen=True, kw_only=True):
