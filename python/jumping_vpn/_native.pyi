@@ -1,6 +1,7 @@
 """The boundary to the Rust core. Written by hand; `stubtest` compares it with the binary.
 
-Every call takes the engine's lock for a few microseconds and releases the interpreter meanwhile.
+Every call takes the engine's lock for a few microseconds. What takes longer than a hand-over of the
+interpreter, or has to wait for the lock, releases it meanwhile.
 Secrets never cross: what leaves is public, sealed, or a token.
 
 Orders raise LookupError when what they name is gone, ValueError for a malformed argument, OSError
@@ -103,19 +104,24 @@ class DataPlane:
     def holds(self, number: int) -> bool: ...
     def release(self, number: int) -> None: ...
     def freeze(self, number: int) -> None: ...
-    def derive(self, token: int, epoch: int, owner: int) -> tuple[bytes, int, int, bool, bool]:
+    def derive(
+        self, token: int, epoch: int, owner: int, ids: int
+    ) -> tuple[bytes, int, int, bool, bool, list[bytes]]:
         """Derive the binding that `token` would make; installs nothing.
 
         Return (sealed root, downlink packets given up since the last jump, downlink in doubt,
-        window lost, counter lost).
+        window lost, counter lost, so many fresh lookup ids).
         """
     def bind(self, token: int, keep_previous: bool) -> None:
         """Install the derived binding as unconfirmed.
 
-        With `keep_previous` packets are still received on the binding that is left. Answer at once:
-        only `respond` wakes the packet loop.
+        With `keep_previous` packets are still received on the binding that is left. Answer at once,
+        then `flush`.
         """
-    def respond(self, token: int, message: bytes) -> None: ...
+    def respond(self, token: int, message: bytes) -> None:
+        """Seal the answer to a request; it leaves with the next turn of the loop. See `flush`."""
+    def flush(self) -> None:
+        """Wake the packet loop to send what `respond` has queued: once for many answers."""
     def repeat_answer(self, token: int) -> bool:
         """Send the remembered answer of the same request bytes to this copy's source.
 

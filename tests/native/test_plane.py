@@ -93,7 +93,8 @@ async def test_a_session_is_born_granted_and_jumps(pair: Pair) -> None:
     client.request(1, [(PATH, lookup_id, b"let me jump")], early=True)
     request = await find(gateway, ReattachRequested)
     assert (request.number, request.attempt, request.message) == (NUMBER, 1, b"let me jump")
-    derived = gateway.derive(request.token, 2, NODE)
+    derived = gateway.derive(request.token, 2, NODE, ids=3)
+    assert len(set(derived.lookup_ids)) == 3
     gateway.bind(request.token, keep_previous=True)
     gateway.respond(request.token, b"jump")
 
@@ -142,7 +143,7 @@ async def test_a_probed_path_answers_and_shows_its_figures(pair: Pair) -> None:
 
 async def test_an_order_about_what_is_gone_says_so(pair: Pair) -> None:
     with pytest.raises(LookupError):
-        pair.gateway.derive(99, 1, NODE)
+        pair.gateway.derive(99, 1, NODE, ids=0)
     with pytest.raises(LookupError):
         pair.gateway.seal_birth(99)
     with pytest.raises(LookupError):

@@ -94,11 +94,11 @@ class NotingPlane:
         self.notes.append("seal_birth")
         return b"root of birth %d" % birth
 
-    def derive(self, token: int, epoch: int, owner: int) -> Derived:
+    def derive(self, token: int, epoch: int, owner: int, *, ids: int) -> Derived:
         if token in self.lost_tokens:
             raise KeyError(token)
         self.notes.append("derive")
-        return Derived(sealed=b"root %d of %d" % (epoch, token))
+        return Derived(sealed=b"root %d of %d" % (epoch, token), lookup_ids=self.lookup_ids(0, ids))
 
     def lookup_ids(self, number: int, count: int) -> tuple[bytes, ...]:
         return tuple(bytes([index]) * 16 for index in range(count))
@@ -201,12 +201,16 @@ class Bench:
 
 @asynccontextmanager
 async def running(
-    store: Store | None = None, *, notes: list[str] | None = None
+    store: Store | None = None,
+    *,
+    notes: list[str] | None = None,
+    plane: NotingPlane | None = None,
+    policy: Policy | None = None,
 ) -> AsyncIterator[Bench]:
     """Run a driver on this store, or on a new one, for as long as the context lasts."""
     notes = [] if notes is None else notes
     clock = Clock()
-    plane = NotingPlane(notes)
+    plane = NotingPlane(notes) if plane is None else plane
     store = NotingStore(notes) if store is None else store
     addresses = AddressBook((Subnet("10.77.0.0/16"),))
     origin = Origin(node_id="1", reveal_addresses=True)
@@ -215,7 +219,7 @@ async def running(
         incarnation=1,
         started=clock.now(),
         origin=origin,
-        policy=Policy(),
+        policy=policy or Policy(),
         policy_version=1,
         routes=("10.77.0.0/16",),
         dns=(),

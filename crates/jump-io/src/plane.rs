@@ -189,6 +189,25 @@ impl<E: PacketEngine> Plane<E> {
         Ok(make(engine, outbox))
     }
 
+    /// The same if nobody else holds the engine; else gives `make` back, to be tried with patience.
+    pub fn try_consult<T, F: FnOnce(&mut E, &mut Outbox) -> T>(
+        &self,
+        make: F,
+    ) -> Result<Result<T, F>, PlaneError> {
+        self.shared.check()?;
+        let Some(held) = self.shared.core.try_lock() else {
+            return Ok(Err(make));
+        };
+        let mut core = held.map_err(|_| self.shared.broken())?;
+        let Core { engine, outbox } = &mut *core;
+        Ok(Ok(make(engine, outbox)))
+    }
+
+    /// Wakes the loop to send what calls that do not wake it have queued.
+    pub fn flush(&self) {
+        self.shared.wake.ring();
+    }
+
     /// Looks at the engine.
     pub fn look<T>(&self, read: impl FnOnce(&E) -> T) -> Result<T, PlaneError> {
         self.shared.check()?;

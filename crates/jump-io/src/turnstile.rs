@@ -6,7 +6,7 @@
 //! whoever waits for the lock holds the gate, and the loop queues behind it: an order waits for one
 //! batch at most.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 /// A value behind a fair lock.
 #[derive(Debug, Default)]
@@ -30,6 +30,20 @@ impl<T> Turnstile<T> {
     pub fn lock(&self) -> Result<MutexGuard<'_, T>, Poisoned> {
         let _gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
         self.value.lock().map_err(|_| Poisoned)
+    }
+
+    /// The lock if it is free and nobody waits for it.
+    pub fn try_lock(&self) -> Option<Result<MutexGuard<'_, T>, Poisoned>> {
+        let _gate = match self.gate.try_lock() {
+            Ok(gate) => gate,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return None,
+        };
+        match self.value.try_lock() {
+            Ok(value) => Some(Ok(value)),
+            Err(TryLockError::Poisoned(_)) => Some(Err(Poisoned)),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 }
 
@@ -64,6 +78,17 @@ mod tests {
     }
 
     #[test]
+    fn who_only_tries_does_not_wait_for_the_holder() {
+        let turnstile = Turnstile::new(());
+
+        let held = turnstile.lock();
+        assert!(turnstile.try_lock().is_none());
+
+        drop(held);
+        assert!(turnstile.try_lock().is_some_and(|held| held.is_ok()));
+    }
+
+    #[test]
     fn a_panic_of_the_holder_closes_the_turnstile() {
         let turnstile = Arc::new(Turnstile::new(()));
 
@@ -77,5 +102,6 @@ mod tests {
 
         assert!(holder.join().is_err());
         assert_eq!(turnstile.lock().err(), Some(Poisoned));
+        assert!(turnstile.try_lock().is_some_and(|held| held.is_err()));
     }
 }

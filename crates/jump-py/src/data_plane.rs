@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use jump_io::clock::{self, SystemEntropy};
 use jump_io::host;
-use jump_io::outbox::Outbox;
 use jump_io::plane::Plane;
 use jump_proto::client::{Client, PathView};
 use jump_proto::discard::Discard;
@@ -16,7 +15,7 @@ use jump_proto::engine::{Engine, Sink};
 use jump_proto::gateway::Gateway;
 use jump_proto::time::Instant;
 use pyo3::prelude::*;
-use pyo3::types::PyList;
+use pyo3::types::{PyBytes, PyList};
 
 use crate::error::Failure;
 use crate::facts;
@@ -25,10 +24,13 @@ use crate::limits::Limits;
 
 /// A running data plane of either role.
 #[pyclass(frozen, module = "jumping_vpn._native")]
-pub(crate) struct DataPlane(Plane<Engine>);
+pub(crate) struct DataPlane(pub(crate) Plane<Engine>);
 
 /// Path, active, up, srtt, jitter, base round trip, loss in and out, bytes in and out.
 type PathRow = (u32, bool, bool, u32, u32, u32, f64, f64, u64, u64);
+
+/// Sealed root, packets given up and in doubt, window lost, counter lost, fresh lookup ids.
+type DerivedRow<'py> = (Bound<'py, PyBytes>, u64, u64, bool, bool, Vec<[u8; 16]>);
 
 #[pymethods]
 impl DataPlane {
@@ -62,7 +64,7 @@ impl DataPlane {
     }
 
     fn drain<'py>(&self, py: Python<'py>, limit: usize) -> PyResult<Bound<'py, PyList>> {
-        let drained = py.detach(|| self.0.drain(limit)).map_err(Failure::from)?;
+        let drained = self.0.drain(limit).map_err(Failure::from)?;
         let list = PyList::empty(py);
         if drained.dropped > 0 {
             list.append(facts::dropped(py, drained.dropped)?)?;
@@ -215,34 +217,43 @@ impl DataPlane {
         })
     }
 
-    fn derive(
+    fn derive<'py>(
         &self,
-        py: Python<'_>,
+        py: Python<'py>,
         token: u64,
         epoch: u64,
         owner: u16,
-    ) -> Result<(Vec<u8>, u64, u64, bool, bool), Failure> {
-        let report = py.detach(|| {
+        ids: usize,
+    ) -> Result<DerivedRow<'py>, Failure> {
+        let (report, ids) = py.detach(|| {
             let derivation = self.consult(|gateway, out| {
                 Ok(gateway.prepare(token, epoch, owner, out.entropy())?)
             })?;
             // The costly part: nobody waits for it but the caller.
             let derived = derivation.run()?;
-            self.consult(|gateway, out| Ok(gateway.keep(token, derived, out.entropy())?))
+            self.consult(|gateway, out| {
+                let report = gateway.keep(token, derived, out.entropy())?;
+                let ids = gateway.lookup_ids(report.number, ids, out.entropy());
+                Ok((report, ids))
+            })
         })?;
+        let sealed = PyBytes::new(py, &report.sealed_root);
         let (given_up, in_doubt) = (report.given_up, report.in_doubt);
-        Ok((report.sealed_root, given_up, in_doubt, report.window_lost, report.counter_lost))
+        Ok((sealed, given_up, in_doubt, report.window_lost, report.counter_lost, ids))
     }
 
     fn bind(&self, py: Python<'_>, token: u64, keep_previous: bool) -> Result<(), Failure> {
         let (now, keep) = (clock::now(), keep_previous);
-        py.detach(|| self.consult(|gateway, out| Ok(gateway.bind(token, keep, now, out)?)))
+        self.brief(py, |gateway, out| Ok(gateway.bind(token, keep, now, out)?))
     }
 
     fn respond(&self, py: Python<'_>, token: u64, message: &[u8]) -> Result<(), Failure> {
-        self.order_gateway(py, |gateway, now, outbox| {
-            Ok(gateway.respond(token, message, now, outbox)?)
-        })
+        let now = clock::now();
+        self.brief(py, |gateway, out| Ok(gateway.respond(token, message, now, out)?))
+    }
+
+    fn flush(&self) {
+        self.0.flush();
     }
 
     fn repeat_answer(&self, py: Python<'_>, token: u64) -> Result<bool, Failure> {
@@ -276,9 +287,7 @@ impl DataPlane {
         number: u64,
         count: usize,
     ) -> Result<Vec<[u8; 16]>, Failure> {
-        py.detach(|| {
-            self.consult(|gateway, out| Ok(gateway.lookup_ids(number, count, out.entropy())))
-        })
+        self.brief(py, |gateway, out| Ok(gateway.lookup_ids(number, count, out.entropy())))
     }
 
     // Client
@@ -410,49 +419,6 @@ impl DataPlane {
         self.order_client(py, |client, _, _| {
             client.erase();
             Ok(())
-        })
-    }
-}
-
-impl DataPlane {
-    fn order<T: Send>(
-        &self,
-        py: Python<'_>,
-        change: impl FnOnce(&mut Engine, Instant, &mut Outbox) -> Result<T, Failure> + Send,
-    ) -> Result<T, Failure> {
-        py.detach(|| self.0.order(change))?
-    }
-
-    fn order_gateway<T: Send>(
-        &self,
-        py: Python<'_>,
-        change: impl FnOnce(&mut Gateway, Instant, &mut Outbox) -> Result<T, Failure> + Send,
-    ) -> Result<T, Failure> {
-        self.order(py, |engine, now, outbox| match engine {
-            Engine::Gateway(gateway) => change(gateway, now, outbox),
-            Engine::Client(_) => Err(Failure::Role("gateway")),
-        })
-    }
-
-    /// Has the gateway make something for which the loop is not woken: an answer follows, or nothing does.
-    fn consult<T>(
-        &self,
-        make: impl FnOnce(&mut Gateway, &mut Outbox) -> Result<T, Failure>,
-    ) -> Result<T, Failure> {
-        self.0.consult(|engine, outbox| match engine {
-            Engine::Gateway(gateway) => make(gateway, outbox),
-            Engine::Client(_) => Err(Failure::Role("gateway")),
-        })?
-    }
-
-    fn order_client<T: Send>(
-        &self,
-        py: Python<'_>,
-        change: impl FnOnce(&mut Client, Instant, &mut Outbox) -> Result<T, Failure> + Send,
-    ) -> Result<T, Failure> {
-        self.order(py, |engine, now, outbox| match engine {
-            Engine::Client(client) => change(client, now, outbox),
-            Engine::Gateway(_) => Err(Failure::Role("client")),
         })
     }
 }

@@ -1,9 +1,10 @@
 //! The Python face of the data plane: conversion and errors, nothing else.
 //!
-//! The interpreter is released around every call that takes the engine's lock, opens something or
-//! waits. No thread of ours ever enters the interpreter: facts wait in a queue until Python drains
-//! it.
+//! The interpreter is released around every call that opens something, waits, or works for longer
+//! than it takes to give the interpreter away and have it back. No thread of ours ever enters the
+//! interpreter: facts wait in a queue until Python drains it.
 
+mod calls;
 mod data_plane;
 mod error;
 mod facts;

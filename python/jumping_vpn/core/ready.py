@@ -43,10 +43,9 @@ class SealBirth(Struct, frozen=True, kw_only=True):
 
 
 class DeriveJump(Struct, frozen=True, kw_only=True):
-    """Gateway: `derive(token, epoch, owner)` and `lookup_ids(number, ids)`: all of `Derived`."""
+    """Gateway: `derive(token, epoch, owner, ids)`: all of `Derived`."""
 
     token: int
-    number: "SessionNumber"
     epoch: "BindingEpoch"
     owner: "NodeId"
     ids: int

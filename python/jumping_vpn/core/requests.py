@@ -72,7 +72,6 @@ def decide(desk: Desk, fact: ReattachRequested, record: Record | None, moment: M
     return Ready(
         derive=DeriveJump(
             token=fact.token,
-            number=record.number,
             epoch=verdict.epoch,
             owner=desk.settings.node_id,
             ids=max(0, desk.settings.lookup_ids - jump.request.unused_lookup_ids),

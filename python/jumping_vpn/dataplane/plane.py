@@ -111,6 +111,10 @@ class Plane:
 class GatewayPlane(Plane):
     """The data plane of a gateway node."""
 
+    def __init__(self, native: DataPlane) -> None:
+        super().__init__(native)
+        self._flushing = False
+
     @classmethod
     def create(cls, keys: Keys, *, node: int, incarnation: int, capacity: int) -> Self:
         """Make the data plane of this node's `incarnation`-th start, for `capacity` bindings."""
@@ -172,10 +176,10 @@ class GatewayPlane(Plane):
         """Forward nothing of a session until it is installed again."""
         self._native.freeze(number)
 
-    def derive(self, token: int, epoch: int, owner: int) -> Derived:
-        """Derive the binding that a request would make; installs nothing."""
-        sealed, given_up, in_doubt, window_lost, counter_lost = self._native.derive(
-            token, epoch, owner
+    def derive(self, token: int, epoch: int, owner: int, *, ids: int) -> Derived:
+        """Derive the binding that a request would make, and fresh lookup ids; installs nothing."""
+        sealed, given_up, in_doubt, window_lost, counter_lost, fresh = self._native.derive(
+            token, epoch, owner, ids
         )
         return Derived(
             sealed=sealed,
@@ -183,6 +187,7 @@ class GatewayPlane(Plane):
             in_doubt=in_doubt,
             window_lost=window_lost,
             counter_lost=counter_lost,
+            lookup_ids=tuple(fresh),
         )
 
     def bind(self, token: int, *, keep_previous: bool) -> None:
@@ -190,8 +195,19 @@ class GatewayPlane(Plane):
         self._native.bind(token, keep_previous)
 
     def respond(self, token: int, message: bytes) -> None:
-        """Answer a request."""
+        """Answer a request, before the event loop's next turn.
+
+        A commit of the store ends the wait of many requests at once. Their answers leave together:
+        waking the packet loop for each of them costs more than making it.
+        """
         self._native.respond(token, message)
+        if not self._flushing:
+            self._flushing = True
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flushing = False
+        self._native.flush()
 
     def repeat_answer(self, token: int) -> bool:
         """Send the remembered answer of the same request; False where it is not in memory."""

@@ -2,8 +2,6 @@
 
 from collections.abc import Callable
 
-from msgspec import structs
-
 from jumping_vpn.core import ready
 from jumping_vpn.core.ids import SessionId, SessionNumber
 from jumping_vpn.core.ready import Derived, encoded
@@ -23,9 +21,7 @@ class Orders:
         """Return the data plane's answer to a `derive`; installs nothing."""
         match order:
             case ready.DeriveJump():
-                derived = self._plane.derive(order.token, order.epoch, order.owner)
-                ids = self._plane.lookup_ids(order.number, order.ids)
-                return structs.replace(derived, lookup_ids=ids)
+                return self._plane.derive(order.token, order.epoch, order.owner, ids=order.ids)
             case ready.SealBirth():
                 return Derived(sealed=self._plane.seal_birth(order.birth))
             case _:

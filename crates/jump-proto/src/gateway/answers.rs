@@ -74,6 +74,8 @@ impl Derivation {
 /// What the store's record and the move's event say about a derived binding.
 #[derive(Debug, Clone)]
 pub struct DeriveReport {
+    /// The session that the binding would be of.
+    pub number: u64,
     /// The next root, sealed.
     pub sealed_root: Vec<u8>,
     /// Downlink packets that retention gave up since the last jump.
@@ -146,7 +148,7 @@ impl Gateway {
         let sealed_root = seal_root(vault, &session_id, epoch, cipher, &derived.root, entropy);
         let in_doubt = if open.block.window_lost { doubtful } else { 0 };
         open.derived = Some(derived);
-        Ok(DeriveReport { sealed_root, given_up, in_doubt, window_lost, counter_lost })
+        Ok(DeriveReport { number, sealed_root, given_up, in_doubt, window_lost, counter_lost })
     }
 
     /// Installs the derived binding as unconfirmed. Early data is delivered, and where the source
