@@ -13,11 +13,12 @@ from jumping_vpn.cli.sessions import _row as session_row
 from jumping_vpn.cli.status import describe
 from jumping_vpn.client.status import CandidateLine, ClientStatus, LastJump
 from jumping_vpn.core.event_data import DATA, CandidateData, Handover, SecurityData, SwitchData
-from jumping_vpn.core.events import DATA_OF, Event, EventType, Severity
+from jumping_vpn.core.events import DATA_OF, Event, EventType, Severity, encode_event
 from jumping_vpn.core.redaction import Shown
 from jumping_vpn.core.session.model import State
 from jumping_vpn.core.session.reasons import Reason
 from jumping_vpn.gateway.status import SessionLine
+from jumping_vpn.observe.chain import START, link
 
 WIFI = Shown("udp/wifi/203.0.113.0/24#1")
 LTE = Shown("udp/lte/203.0.113.0/24#2")
@@ -59,6 +60,21 @@ def test_programs_get_events_alone_as_json_lines(capsys: pytest.CaptureFixture[s
     assert json.loads(output.out)["event_type"] == "TRANSPORT_SWITCH"
     assert "serving" in output.err
     assert "careful" in output.err
+
+
+def test_a_line_of_the_log_is_shown_as_it_stands_there_or_told(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    line, _ = link(encode_event(msgspec.structs.replace(switch(), node_seq=0)), 7, START)
+    with terminal(as_json=True) as shown:
+        shown.logged(line)
+    for_programs = capsys.readouterr().out
+    with terminal(as_json=False) as shown:
+        shown.logged(line)
+    for_people = capsys.readouterr().out
+
+    assert for_programs == line.decode() + "\n"
+    assert click.unstyle(for_people) == click.unstyle(line_of(switch())) + "\n"
 
 
 def test_people_get_lines_in_their_order(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from jumping_vpn.core.events import Event, decode_event
+from jumping_vpn.core.events import Event, decode_event, encode_event
 from jumping_vpn.core.session.reasons import Reason
 from jumping_vpn.observe.audit import PART, Extent, Report, verify
 from jumping_vpn.observe.chain import START, Head, link
@@ -34,7 +34,7 @@ def told_events() -> list[Event]:
 def chained(events: list[Event], head: Head = START) -> tuple[list[bytes], Head]:
     lines = []
     for event in events:
-        line, head = link(event, head)
+        line, head = link(encode_event(event), head.seq + 1, head)
         lines.append(line)
     return lines, head
 

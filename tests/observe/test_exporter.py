@@ -5,7 +5,7 @@ import signal
 import stat
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import pytest
 from msgspec.structs import replace
 
 from jumping_vpn.core.event_data import Data, SinkData
-from jumping_vpn.core.events import Event, EventType
+from jumping_vpn.core.events import EventType
 from jumping_vpn.core.record import Record
 from jumping_vpn.core.session.reasons import Reason
 from jumping_vpn.observe.audit import PART, verify
@@ -64,11 +64,11 @@ class Hesitant(MemoryStore):
 
     hesitates = asked = False
 
-    async def events_after(self, seq: int, limit: int) -> tuple[Event, ...]:
+    async def lines_after(self, seq: int, limit: int) -> tuple[int, Sequence[bytes]]:
         if self.hesitates:
             self.asked = True
             await asyncio.Event().wait()
-        return await super().events_after(seq, limit)
+        return await super().lines_after(seq, limit)
 
 
 async def grow(store: MemoryStore, *seeds: int) -> Record:

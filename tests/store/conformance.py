@@ -6,6 +6,7 @@ import pytest
 from msgspec import structs
 from msgspec.structs import replace
 
+from jumping_vpn.core.events import decode_event
 from jumping_vpn.core.ids import Attempt, NodeId, SessionNumber
 from jumping_vpn.core.ready import Save
 from jumping_vpn.core.record import Record
@@ -163,15 +164,49 @@ class Conformance:
         with pytest.raises(StaleVersion):
             await store.touch(replace(record, attempt_floor=Attempt(7)))
 
-    async def test_a_lazy_touch_is_written_before_the_save_that_follows(self, store: Store) -> None:
-        one, two = await created(store, 1), await created(store, 2)
+    async def test_a_lazy_touch_is_seen_by_who_reads_the_session(self, store: Store) -> None:
+        one = await created(store, 1)
         touched = replace(one, attempt_floor=Attempt(9))
 
         store.touch_lazily(replace(one, attempt_floor=Attempt(8)))
         store.touch_lazily(touched)
-        await store.save(jump(two))
 
         assert await store.get(session_id(1)) == touched
+        assert await store.get_by_number(touched.number) == touched
+        assert await store.all_live() == (touched,)
+
+    async def test_an_observation_is_told_before_the_save_that_follows(self, store: Store) -> None:
+        record = await created(store)
+        save = jump(record)
+
+        store.append([observation(1)])
+        await store.save(save)
+
+        first, second = await store.events_after(1, 10)
+        assert told([second]) == told(save.events)
+        assert first.event_id == observation(1).event_id
+
+    async def test_an_observation_does_not_go_with_a_save_that_is_refused(
+        self, store: Store
+    ) -> None:
+        record = await created(store)
+        await store.save(jump(record))
+
+        store.append([observation(1)])
+        with pytest.raises(StaleVersion):
+            await store.save(jump(record))
+
+        assert len(await store.events_after(0, 10)) == 3
+
+    async def test_encoded_events_are_the_events(self, store: Store) -> None:
+        record = await created(store)
+        await store.save(jump(record))
+
+        first, lines = await store.lines_after(1, 10)
+
+        decoded = [replace(decode_event(line), node_seq=first) for line in lines]
+        assert tuple(decoded) == await store.events_after(1, 10)
+        assert not (await store.lines_after(2, 10))[1]
 
     async def test_a_lazy_touch_of_a_session_that_moved_is_forgotten(self, store: Store) -> None:
         record = await created(store)

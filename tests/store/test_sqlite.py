@@ -13,8 +13,9 @@ from msgspec.structs import replace
 
 from jumping_vpn.core.event_data import DroppedData
 from jumping_vpn.core.events import EventType
-from jumping_vpn.core.ids import StateVersion
+from jumping_vpn.core.ids import Attempt, StateVersion
 from jumping_vpn.core.session.reasons import Reason
+from jumping_vpn.store import sqlite
 from jumping_vpn.store.contract import (
     CorruptRecord,
     Lapse,
@@ -352,6 +353,64 @@ async def test_an_unknown_outcome_is_told_and_can_be_read_back(
     assert found is not None
     await store.save(jump(found))
     await store.close()
+
+
+# What is written lazily.
+
+
+async def test_the_save_that_follows_a_touch_of_its_session_makes_it_needless(path: Path) -> None:
+    async with opened(path) as store:
+        record = await created(store)
+        touched = replace(record, attempt_floor=Attempt(9))
+        async with store.watch() as changes:
+            store.touch_lazily(touched)
+            await store.save(jump(touched))
+            await store.create(birth(2))
+
+            versions = [(await anext(changes)).version for _ in range(2)]
+
+    assert versions == [2, 1]
+
+
+async def test_a_touch_of_a_session_that_rests_is_written_by_itself(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "TOUCH_LINGER_S", 0.0)
+    monkeypatch.setattr(sqlite, "TOUCHES_MAX", 1)
+    async with opened(path) as store:
+        records = [await created(store, seed) for seed in (1, 2)]
+        async with store.watch() as changes:
+            for record in records:
+                store.touch_lazily(replace(record, attempt_floor=Attempt(9)))
+
+            written = [(await anext(changes)).session_id for _ in records]
+
+    assert written == [session_id(1), session_id(2)]
+
+
+async def test_a_touch_outlives_the_save_that_could_not_be_made(path: Path) -> None:
+    store = await SqliteStore.open(path, open_connection=connect_doubtfully)
+    record = await created(store)
+    touched = replace(record, attempt_floor=Attempt(9))
+    store.touch_lazily(touched)
+    Doubtful.commits_first, Doubtful.armed = False, True
+
+    with pytest.raises(OutcomeUnknown):
+        await store.save(jump(touched))
+
+    assert await store.get(session_id(1)) == touched
+    await store.close()
+
+
+async def test_what_waits_is_written_before_the_file_is_closed(path: Path) -> None:
+    async with opened(path) as store:
+        touched = replace(await created(store), attempt_floor=Attempt(9))
+        store.touch_lazily(touched)
+        store.append([observation(1)])
+
+    async with opened(path) as store:
+        assert await store.all_live() == (touched,)
+        assert store.newest_seq == 2
 
 
 async def test_a_slow_watcher_is_told_that_it_missed_something() -> None:

@@ -16,7 +16,7 @@ import click
 import msgspec
 
 from jumping_vpn.core import event_data as d
-from jumping_vpn.core.events import Event, Severity
+from jumping_vpn.core.events import Event, Severity, decode_event
 
 LINES_MAX: Final = 1024
 EVENTS_PER_SECOND_MAX: Final = 50
@@ -30,6 +30,13 @@ STATE_COLOURS: Final = {
     "DEGRADED": "yellow",
     "TERMINATED": "red",
 }
+
+
+class _Time(msgspec.Struct):
+    ts_ms: int
+
+
+_TIME: Final = msgspec.json.Decoder(_Time)
 
 
 class Terminal:
@@ -47,12 +54,15 @@ class Terminal:
         if self._as_json:
             self._put(sys.stdout, msgspec.json.encode(event).decode())
             return
-        if (second := event.ts_ms // 1000) != self._second:
-            self._sum_up()
-            self._second, self._events = second, 0
-        self._events += 1
-        if self._events <= EVENTS_PER_SECOND_MAX:
+        if self._has_room(event.ts_ms):
             self._put(sys.stdout, line_of(event))
+
+    def logged(self, line: bytes) -> None:
+        """Show an event as it stands in the log; for a person only what is shown is decoded."""
+        if self._as_json:
+            self._put(sys.stdout, line.decode())
+        elif self._has_room(_TIME.decode(line).ts_ms):
+            self._put(sys.stdout, line_of(decode_event(line)))
 
     def say(self, text: str) -> None:
         """Show where the service stands."""
@@ -78,6 +88,14 @@ class Terminal:
             self._lines.put(None, timeout=CLOSING_SECONDS_MAX)
         except queue.Full:
             return
+
+    def _has_room(self, ts_ms: int) -> bool:
+        """Count an event; say whether it is one of the first of its second."""
+        if (second := ts_ms // 1000) != self._second:
+            self._sum_up()
+            self._second, self._events = second, 0
+        self._events += 1
+        return self._events <= EVENTS_PER_SECOND_MAX
 
     def _sum_up(self) -> None:
         more = self._events - EVENTS_PER_SECOND_MAX

@@ -62,7 +62,7 @@ async def serve(directory: Path, reporter: Reporter, stop: StopWish) -> None:
             plane.allow_clients(clients.publics)
             await gateway.hold_all(reporter)
             _leave_in_peace()
-            async with exporting(store, paths.events, gateway.log, shown=reporter.happened):
+            async with exporting(store, paths.events, gateway.log, shown=reporter.logged):
                 interface = plane.open_tun(config.network.interface, config.network.mtu)
                 plane.start()
                 async with _networked(config, interface, paths) as network_in_order:

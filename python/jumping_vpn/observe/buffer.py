@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from jumping_vpn.core.events import Event
+from jumping_vpn.core.events import Event, encode_event
 from jumping_vpn.observe.chain import START, Head, head_of
 from jumping_vpn.observe.jsonl import JsonlFile
 
@@ -65,6 +65,12 @@ class EventBuffer:
         """Return the numbered events that follow `seq`."""
         start = max(0, seq - (self._newest_seq - len(self._events)))
         return tuple(islice(self._events, start, start + limit))
+
+    async def lines_after(self, seq: int, limit: int) -> tuple[int, Sequence[bytes]]:
+        """Return the number of the first event after `seq` still kept, and it and more, encoded."""
+        events = await self.events_after(seq, limit)
+        bare = [encode_event(msgspec.structs.replace(each, node_seq=0)) for each in events]
+        return (events[0].node_seq if events else seq + 1), bare
 
     async def wait_beyond(self, seq: int) -> int:
         """Return the number of the newest event, as soon as it is larger than `seq`."""

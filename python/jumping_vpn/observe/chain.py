@@ -11,8 +11,6 @@ from typing import Final
 
 import msgspec
 
-from jumping_vpn.core.events import Event, encode_event
-
 GENESIS: Final = "0" * 64
 """What the first line of a node's log names as the hash before it."""
 
@@ -20,6 +18,9 @@ _OPEN: Final = b',"hash":"'
 _SHUT: Final = b'"}'
 _TAIL: Final = len(_OPEN) + 64 + len(_SHUT)
 _EMPTY: Final = _OPEN + _SHUT
+_UNNUMBERED: Final = b',"node_seq":0,'
+_PREVIOUS: Final = b'"prev_hash":"'
+_UNLINKED: Final = _PREVIOUS + b'"' + _EMPTY
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +34,18 @@ class Head:
 START: Final = Head(0, GENESIS)
 
 
-def link(event: Event, head: Head) -> tuple[bytes, Head]:
-    """Return the line of the event that follows `head`, and the head after it."""
-    seq = event.node_seq or head.seq + 1
-    bare = encode_event(
-        msgspec.structs.replace(event, node_seq=seq, prev_hash=head.hash, hash="")
-    ).removesuffix(_EMPTY)
+def link(event: bytes, seq: int, head: Head) -> tuple[bytes, Head]:
+    """Return the line of an encoded event that follows `head` as number `seq`, and the head after.
+
+    As an outbox keeps it, the event's three members of the log are empty. They are set where they
+    stand: a quotation mark inside of a text is escaped, so nothing else looks like the first. Any
+    other bytes raise ValueError.
+    """
+    front, unnumbered, rest = event.partition(_UNNUMBERED)
+    if not unnumbered or not rest.endswith(_UNLINKED):
+        raise ValueError(f"not as an outbox keeps it: {event!r}")
+    rest = rest.removesuffix(_UNLINKED)
+    bare = b'%s,"node_seq":%d,%s%s%s"' % (front, seq, rest, _PREVIOUS, head.hash.encode())
     digest = hashlib.sha256(bare + b"}").hexdigest()
     return bare + _OPEN + digest.encode() + _SHUT, Head(seq, digest)
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
 from jumping_vpn.core.event_data import Data, DroppedData, SinkData
-from jumping_vpn.core.events import Event, EventType
+from jumping_vpn.core.events import EventType
 from jumping_vpn.core.session.invariants import InvariantBroken
 from jumping_vpn.core.session.reasons import Reason
 from jumping_vpn.observe.chain import START, Head, head_of, link
@@ -29,6 +29,8 @@ BATCH_MAX: Final = 512
 """Events that are read, chained and written at a time; this bounds the memory."""
 UNSAVED_MAX: Final = 4096
 """Lines that may be written before the cursor is saved, however busy it is."""
+GATHER_S: Final = 0.05
+"""How long news gather before they are read: a batch costs more than what is in it."""
 IDLE_S: Final = 1.0
 """How long nothing must happen before the cursor is saved."""
 BACKOFF_S: Final = (0.1, 10.0)
@@ -48,8 +50,8 @@ class Outbox(Protocol):
         """How many observations were dropped since the start."""
         ...
 
-    async def events_after(self, seq: int, limit: int) -> tuple[Event, ...]:
-        """Return the numbered events that follow `seq`."""
+    async def lines_after(self, seq: int, limit: int) -> tuple[int, Sequence[bytes]]:
+        """Return the number of the first event that follows `seq`, and it and more, encoded."""
         ...
 
     async def wait_beyond(self, seq: int) -> int:
@@ -86,7 +88,7 @@ class SinkStatus:
 class Exporter:
     """One sink: the JSON Lines file at `path`. Run it as a task; drain and close it afterwards.
 
-    What is in the file is handed to `shown` as well, which neither waits nor fails.
+    Each line of the file is handed to `shown` as well, which neither waits nor fails.
     """
 
     def __init__(  # noqa: PLR0913  what it connects, and its three paces
@@ -95,8 +97,9 @@ class Exporter:
         path: Path,
         announce: Announce,
         *,
-        shown: Callable[[Event], None] | None = None,
+        shown: Callable[[bytes], None] | None = None,
         name: str = "jsonl",
+        gather_s: float = GATHER_S,
         idle_s: float = IDLE_S,
         backoff_s: tuple[float, float] = BACKOFF_S,
     ) -> None:
@@ -105,6 +108,7 @@ class Exporter:
         self._announce = announce
         self._shown = shown
         self._name = name
+        self._gather_s = gather_s
         self._idle_s = idle_s
         self._backoff_s = backoff_s
         self._head: Head | None = None
@@ -153,6 +157,8 @@ class Exporter:
         if count:
             if head.seq - self._saved.seq >= UNSAVED_MAX:
                 await self._save_cursor(head)
+            if count < BATCH_MAX:
+                await asyncio.sleep(self._gather_s)
             return
         try:
             # Not wait_for: where news and a cancellation come together, it forgets the latter.
@@ -176,10 +182,10 @@ class Exporter:
             head = await self._resume(known)
         else:
             head = known
-        events = await self._outbox.events_after(head.seq, BATCH_MAX)
+        first, events = await self._outbox.lines_after(head.seq, BATCH_MAX)
         if events:
-            head = await self._in_worker(partial(self._append, events, head))
-            self._show(events)
+            lines, head = await self._in_worker(partial(self._append, first, events, head))
+            self._show(lines)
         self._head = head
         self._succeed(head, len(events))
         return head, len(events)
@@ -198,9 +204,8 @@ class Exporter:
         if tail.seq >= base.seq:
             return tail
         # The file has lost lines. As long as the outbox has them they are written again.
-        following = await self._outbox.events_after(tail.seq, 1)
-        refilled = bool(following) and following[0].node_seq == tail.seq + 1
-        return tail if refilled else base
+        first, following = await self._outbox.lines_after(tail.seq, 1)
+        return tail if following and first == tail.seq + 1 else base
 
     def _leave(self) -> Head | None:
         """Make the file that was written so far safe, and return where it has come to.
@@ -220,18 +225,20 @@ class Exporter:
         await self._outbox.acknowledge(self._name, head.seq, head.hash)
         self._saved = head
 
-    def _append(self, events: Sequence[Event], head: Head) -> Head:
+    def _append(
+        self, first: int, events: Sequence[bytes], head: Head
+    ) -> tuple[Sequence[bytes], Head]:
         lines = []
-        for event in events:
-            line, head = link(event, head)
+        for seq, event in enumerate(events, start=first):
+            line, head = link(event, seq, head)
             lines.append(line)
         self._file.append(lines)
-        return head
+        return lines, head
 
-    def _show(self, events: Sequence[Event]) -> None:
+    def _show(self, lines: Sequence[bytes]) -> None:
         if self._shown is not None:
-            for event in events:
-                self._shown(event)
+            for line in lines:
+                self._shown(line)
 
     def _succeed(self, head: Head, count: int) -> None:
         waiting = max(0, self._outbox.newest_seq - head.seq)

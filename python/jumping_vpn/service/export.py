@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
-from jumping_vpn.core.events import Event
 from jumping_vpn.observe.exporter import Exporter, Outbox
 from jumping_vpn.service.crew import Crew
 from jumping_vpn.service.log import NodeLog
@@ -17,7 +16,7 @@ DRAINING_SECONDS_MAX: Final = 5.0
 
 @asynccontextmanager
 async def exporting(
-    outbox: Outbox, path: Path, log: NodeLog, *, shown: Callable[[Event], None] | None = None
+    outbox: Outbox, path: Path, log: NodeLog, *, shown: Callable[[bytes], None] | None = None
 ) -> AsyncIterator[Exporter]:
     """Export events to the log at `path` for as long as the context lasts, then what is left."""
     exporter = Exporter(outbox, path, log.announce, shown=shown)

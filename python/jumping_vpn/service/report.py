@@ -11,6 +11,9 @@ class Reporter(Protocol):
     def happened(self, event: Event) -> None:
         """Show an event of this node's or client's log."""
 
+    def logged(self, line: bytes) -> None:
+        """Show an event that stands in this node's log in this line."""
+
     def say(self, text: str) -> None:
         """Show where the service stands."""
 

@@ -192,7 +192,10 @@ class Store(Protocol):
         ...
 
     def touch_lazily(self, record: Record) -> None:
-        """Touch when convenient; only a session's newest is written, none if it moved meanwhile."""
+        """Touch when convenient, before anyone reads the session and with its next save at once.
+
+        Only a session's newest is written. A save that follows holds what the touch says.
+        """
         ...
 
     async def get(self, session_id: SessionId) -> Record | None:
@@ -253,6 +256,10 @@ class Store(Protocol):
 
     async def events_after(self, seq: int, limit: int) -> tuple[Event, ...]:
         """Return committed events in order, numbered, from the first after `seq` still kept."""
+        ...
+
+    async def lines_after(self, seq: int, limit: int) -> tuple[int, Sequence[bytes]]:
+        """Return the same, encoded and not numbered, behind the number of the first."""
         ...
 
     async def wait_beyond(self, seq: int) -> int:

@@ -31,7 +31,7 @@ def check_save(save: Save) -> None:
     session = save.record.session
     moves = count_moves(save.events)
     grown = session.version - save.expected_version
-    ensure(moves == grown, f"{moves} move events for {grown} versions")
+    ensure(moves == grown, "{} move events for {} versions", moves, grown)
     ensure(save.create == (save.record.number == 0), "only a create has no number")
     ensure(session.ownership_epoch >= save.expected_ownership_epoch, "ownership epoch falls")
 

@@ -9,6 +9,7 @@ and, beside a busy event loop, waits a switch interval to have it back.
 import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Final, TypeAlias, TypeVar
 
 import msgspec
@@ -40,11 +41,22 @@ PRUNED_MAX: Final = 4096
 
 
 class Put(Struct, frozen=True):
-    """Create or replace a record, encoded by the caller."""
+    """Create or replace a record, encoded by the caller.
+
+    `noted` are observations that happened to wait: they are written in front, also of a put that is
+    refused.
+    """
 
     save: Save
     encoded: bytes
     events: tuple[bytes, ...]
+    noted: tuple[bytes, ...] = ()
+
+
+class Touches(Struct, frozen=True):
+    """Replace what no move guards, of many sessions; who moved meanwhile is left out."""
+
+    puts: tuple[Put, ...]
 
 
 class Remove(Struct, frozen=True):
@@ -86,7 +98,7 @@ class Settle(Struct, frozen=True):
     """Change nothing that anyone reads: its commit decides a commit whose outcome is unknown."""
 
 
-Order: TypeAlias = Put | Remove | Note | StartNode | GrantLease | Acknowledge | Settle
+Order: TypeAlias = Put | Touches | Remove | Note | StartNode | GrantLease | Acknowledge | Settle
 
 
 class Committed(Struct, frozen=True, kw_only=True):
@@ -97,9 +109,9 @@ class Committed(Struct, frozen=True, kw_only=True):
     last_seq: int | None
 
 
-def put(save: Save) -> Put:
+def put(save: Save, noted: tuple[bytes, ...] = ()) -> Put:
     """Return the order to write a save."""
-    return Put(save, encode_record(save.record), encoded_events(save.events))
+    return Put(save, encode_record(save.record), encoded_events(save.events), noted)
 
 
 def encoded_events(events: Sequence[Event]) -> tuple[bytes, ...]:
@@ -150,8 +162,8 @@ class Ledger:
             raise OutcomeUnknown(str(error)) from error
 
     def _read_page(self, orders: Sequence[Order]) -> "_Page":
-        ids = {_session_of(each) for each in orders} - {None}
-        page = _Page(heads=self._heads([each for each in ids if each is not None]))
+        ids = {each for order in orders for each in _sessions_of(order)}
+        page = _Page(heads=self._heads(list(ids)))
         if any(isinstance(each, Put) and each.save.create for each in orders):
             row = self._connection.execute(_READ_NUMBER).fetchone()
             page.number = page.number_before = row[0]
@@ -161,7 +173,7 @@ class Ledger:
         heads = {}
         for start in range(0, len(ids), CHUNK_MAX):
             asked = _padded(ids[start : start + CHUNK_MAX])
-            (found,) = self._connection.execute(_READ_HEADS.format(_marks(len(asked))), asked)
+            (found,) = self._connection.execute(_statement(_READ_HEADS, "?", len(asked)), asked)
             for session_id, number, version, ownership_epoch in msgspec.json.decode(found[0]):
                 heads[SessionId(bytes.fromhex(session_id))] = Head(
                     number=number,
@@ -174,6 +186,10 @@ class Ledger:
         match order:
             case Put():
                 return page.put(order)
+            case Touches():
+                for each in order.puts:
+                    page.put(each)
+                return None
             case Remove():
                 return page.remove(order)
             case Note():
@@ -206,16 +222,15 @@ class Ledger:
         execute = self._connection.execute
         for start in range(0, len(page.removed), CHUNK_MAX):
             asked = _padded(list(page.removed)[start : start + CHUNK_MAX])
-            execute(_DELETE.format(_marks(len(asked))), asked)
+            execute(_statement(_DELETE, "?", len(asked)), asked)
         for rows in _chunks(list(page.rows.values())):
-            values = ",".join((f"({_marks(len(rows[0]))})",) * len(rows))
-            execute(_UPSERT.format(values), [value for row in rows for value in row])
+            upsert = _statement(_UPSERT, _ROW, len(rows))
+            execute(upsert, [value for row in rows for value in row])
         if page.number != page.number_before:
             execute(_WRITE_NUMBER, (page.number,))
         last_seq = None
         for events in _chunks(page.events):
-            values = ",".join(("(?)",) * len(events))
-            last_seq = execute(_ADD_EVENTS.format(values), events).lastrowid
+            last_seq = execute(_statement(_ADD_EVENTS, "(?)", len(events)), events).lastrowid
         return last_seq
 
 
@@ -233,6 +248,7 @@ class _Page:
 
     def put(self, order: Put) -> SessionNumber | StoreError:
         """Accept the save, or return why it is refused."""
+        self.events += order.noted
         session = order.save.record.session
         head = self.heads.get(session.session_id)
         refused = refusal(order.save, head)
@@ -297,10 +313,15 @@ def _row(order: Put, number: SessionNumber) -> tuple[object, ...]:
     )
 
 
-def _session_of(order: Order) -> SessionId | None:
-    if isinstance(order, Put):
-        return order.save.record.session.session_id
-    return order.session_id if isinstance(order, Remove) else None
+def _sessions_of(order: Order) -> tuple[SessionId, ...]:
+    match order:
+        case Put():
+            return (order.save.record.session.session_id,)
+        case Touches():
+            return tuple(each.save.record.session.session_id for each in order.puts)
+        case Remove():
+            return (order.session_id,)
+    return ()
 
 
 def _chunks(items: list[T]) -> Iterator[list[T]]:
@@ -316,8 +337,10 @@ def _padded(ids: Sequence[SessionId]) -> list[Any]:
     return [*ids, *[None] * (size - len(ids))]
 
 
-def _marks(count: int) -> str:
-    return ",".join("?" * count)
+@cache
+def _statement(template: str, marks: str, count: int) -> str:
+    """Return the statement for so many rows or ids: a power of two, so there are few of them."""
+    return template.format(",".join((marks,) * count))
 
 
 _READ_NUMBER: Final = "SELECT value FROM counters WHERE name = 'number'"
@@ -329,6 +352,7 @@ _READ_HEADS: Final = (
 )
 _DELETE: Final = "DELETE FROM sessions WHERE session_id IN ({})"
 _ADD_EVENTS: Final = "INSERT INTO outbox (event) VALUES {}"
+_ROW: Final = "(?,?,?,?,?,?,?,?,?,?)"
 _UPSERT: Final = (
     "INSERT INTO sessions (number, session_id, state, version, owner, ownership_epoch,"
     " ends_wall_ms, format, checksum, record) VALUES {}"

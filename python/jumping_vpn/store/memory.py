@@ -10,7 +10,7 @@ from itertools import islice
 import msgspec
 from msgspec.structs import replace
 
-from jumping_vpn.core.events import Event
+from jumping_vpn.core.events import Event, encode_event
 from jumping_vpn.core.ids import NodeId, SessionId, SessionNumber
 from jumping_vpn.core.ready import Save
 from jumping_vpn.core.record import Record, ends_wall_ms
@@ -149,6 +149,12 @@ class MemoryStore:
         pruned = self._newest_seq - len(self._outbox)
         start = max(0, seq - pruned)
         return tuple(islice(self._outbox, start, start + limit))
+
+    async def lines_after(self, seq: int, limit: int) -> tuple[int, Sequence[bytes]]:
+        """Return the number of the first event after `seq` still kept, and it and more, encoded."""
+        events = await self.events_after(seq, limit)
+        bare = [encode_event(msgspec.structs.replace(each, node_seq=0)) for each in events]
+        return (events[0].node_seq if events else seq + 1), bare
 
     async def wait_beyond(self, seq: int) -> int:
         """Return the number of the newest event, as soon as it is larger than `seq`."""

@@ -16,7 +16,9 @@ from jumping_vpn.core.events import (
     EventType,
     Origin,
     Stamp,
+    check_event,
     decode_event,
+    encode_event,
     make_event,
 )
 from jumping_vpn.core.ids import NodeId, SessionId, SessionNumber
@@ -71,8 +73,13 @@ def read_leases(connection: sqlite3.Connection) -> tuple[Lease, ...]:
     )
 
 
-def read_events(connection: sqlite3.Connection, seq: int, limit: int) -> tuple[Event, ...]:
-    """Return the events that follow `seq`, each with its number; a damaged one as its own loss."""
+def read_events(
+    connection: sqlite3.Connection, seq: int, limit: int
+) -> tuple[int, Sequence[bytes]]:
+    """Return the number of the first event that follows `seq`, and the encoded events from it on.
+
+    They have no gap. In the place of a damaged one stands its loss.
+    """
     try:
         return _events_joined(connection, seq, limit)
     except (msgspec.DecodeError, ValueError, sqlite3.OperationalError):
@@ -94,38 +101,44 @@ def read_extent(connection: sqlite3.Connection) -> tuple[int, int]:
     return last, last if first is None else first - 1
 
 
-def _events_joined(connection: sqlite3.Connection, seq: int, limit: int) -> tuple[Event, ...]:
+def _events_joined(
+    connection: sqlite3.Connection, seq: int, limit: int
+) -> tuple[int, Sequence[bytes]]:
     first, count, joined = connection.execute(
         "SELECT min(seq), count(*), group_concat(CAST(event AS TEXT), char(10)) FROM"
         " (SELECT seq, event FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?)",
         (seq, limit),
     ).fetchone()
     if first is None:
-        return ()
-    numbers = range(first, first + count)
-    return tuple(
-        msgspec.structs.replace(decode_event(line), node_seq=number)
-        for number, line in zip(numbers, joined.encode().split(b"\n"), strict=True)
-    )
+        return seq + 1, ()
+    lines = joined.encode().split(b"\n")
+    if len(lines) != count:
+        raise ValueError("a line end inside of an event")
+    for line in lines:
+        check_event(line)
+    return first, lines
 
 
-def _events_one_by_one(connection: sqlite3.Connection, seq: int, limit: int) -> tuple[Event, ...]:
+def _events_one_by_one(
+    connection: sqlite3.Connection, seq: int, limit: int
+) -> tuple[int, Sequence[bytes]]:
     rows = connection.execute(
         "SELECT seq, event FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?", (seq, limit)
     ).fetchall()
-    read = [(number, _event_of(event)) for number, event in rows]
-    whole = [event for _, event in read if event is not None]
-    return tuple(
-        msgspec.structs.replace(event or _loss_of(number, whole), node_seq=number)
-        for number, event in read
-    )
+    whole = [decode_event(event) for _, event in rows if _is_whole(event)]
+    lines = [
+        event if _is_whole(event) else encode_event(_loss_of(number, whole))
+        for number, event in rows
+    ]
+    return rows[0][0], lines
 
 
-def _event_of(encoded: bytes) -> Event | None:
+def _is_whole(encoded: bytes) -> bool:
     try:
-        return decode_event(encoded)
+        check_event(encoded)
     except (msgspec.DecodeError, ValueError):
-        return None
+        return False
+    return b"\n" not in encoded
 
 
 def _loss_of(number: int, whole: Sequence[Event]) -> Event:

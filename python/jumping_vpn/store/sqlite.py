@@ -1,7 +1,8 @@
 """The embedded store: one SQLite file, one thread that writes it, one that reads it.
 
-The loop never waits for the disk. What is written lazily (observations, touches) rides along with
-the next save, or goes alone after a short linger.
+The loop never waits for the disk. What is written lazily rides along: observations with the next
+write, after a short linger alone; a touch with the next save of its session, which holds what it
+says, and alone after a longer one.
 
 The caller holds an exclusive lock on the directory: two processes must not have the file at once.
 """
@@ -13,10 +14,13 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from jumping_vpn.core.events import Event
+from msgspec import Struct, structs
+
+from jumping_vpn.core.events import Event, decode_event
 from jumping_vpn.core.ids import NodeId, SessionId, SessionNumber
 from jumping_vpn.core.ready import Save
 from jumping_vpn.core.record import Record
@@ -25,6 +29,7 @@ from jumping_vpn.store.contract import (
     OBSERVATIONS_MAX,
     Change,
     Lease,
+    StoreError,
     StoreUnavailable,
     Unreadable,
 )
@@ -38,6 +43,7 @@ from jumping_vpn.store.ledger import (
     Remove,
     Settle,
     StartNode,
+    Touches,
     encoded_events,
     put,
 )
@@ -48,11 +54,24 @@ from jumping_vpn.store.writer import Connect, Writer
 T = TypeVar("T")
 
 LINGER_S: Final = 0.05
-"""How long what is written lazily waits for company."""
+"""How long observations wait for company."""
+TOUCH_LINGER_S: Final = 1.0
+"""How long a touch waits for a save of its session, and for the end of a storm of saves."""
+TOUCHES_MAX: Final = 128
+"""Touches handed over in one turn of the loop, so that no request waits long for them."""
+TOUCHES_PAUSE_S: Final = 0.01
+"""The pause before the next turn where there are more."""
 RETRY_S: Final = 1.0
 """How long it waits after a commit that failed."""
 BACKLOG_MAX: Final = 1_000_000
 """Events no exporter has fetched. Beyond it observations are dropped; moves never are."""
+
+
+class _Touched(Struct, frozen=True):
+    """A record that is to be touched, and until when a save of its session may do it."""
+
+    record: Record
+    due: float
 
 
 class SqliteStore:
@@ -64,8 +83,9 @@ class SqliteStore:
         self._observations: list[bytes] = []
         self._observations_under_way = 0
         self._dropped = 0
-        self._touched: dict[SessionId, Record] = {}
-        self._flush_later: asyncio.TimerHandle | None = None
+        self._touched: dict[SessionId, _Touched] = {}
+        self._note_later: asyncio.TimerHandle | None = None
+        self._touch_later: asyncio.TimerHandle | None = None
         self._newest_seq = 0
         self._pruned_seq = 0
         self._grown = asyncio.Event()
@@ -90,12 +110,20 @@ class SqliteStore:
     async def create(self, save: Save) -> SessionNumber:
         """Write a session that is new, and return the number issued to it."""
         check_save(save)
-        return SessionNumber(await self._write(put(save)))
+        return SessionNumber(await self._put(save))
 
     async def save(self, save: Save) -> None:
         """Replace a session's record if its version and ownership epoch are the expected ones."""
         check_save(save)
-        await self._write(put(save))
+        session_id = save.record.session.session_id
+        touched = self._touched.pop(session_id, None)
+        try:
+            await self._put(save)
+        except StoreError:
+            if touched is not None:
+                self._touched.setdefault(session_id, touched)
+                self._touch_at(touched.due)
+            raise
 
     async def touch(self, record: Record) -> None:
         """Replace what no move guards, if version and ownership epoch are still the record's."""
@@ -103,8 +131,10 @@ class SqliteStore:
 
     def touch_lazily(self, record: Record) -> None:
         """Touch when convenient; only the newest of a session is written."""
-        self._touched[record.session.session_id] = record
-        self._flush_within(LINGER_S)
+        waiting = self._touched.get(record.session.session_id)
+        due = self._loop.time() + TOUCH_LINGER_S if waiting is None else waiting.due
+        self._touched[record.session.session_id] = _Touched(record, due)
+        self._touch_at(due)
 
     async def delete(self, session_id: SessionId, events: Sequence[Event] = ()) -> bool:
         """Remove a session, readable or not, with the events that say so."""
@@ -113,19 +143,19 @@ class SqliteStore:
 
     async def get(self, session_id: SessionId) -> Record | None:
         """Return the newest acknowledged record."""
-        return await self._read(reading.read_session, session_id)
+        return await self._read_sessions(reading.read_session, session_id)
 
     async def get_by_number(self, number: SessionNumber) -> Record | None:
         """Return the record of the session with this number; None: it is gone."""
-        return await self._read(reading.read_number, number)
+        return await self._read_sessions(reading.read_number, number)
 
     async def all_live(self) -> tuple[Record | Unreadable, ...]:
         """Return every session that has not ended, by number."""
-        return await self._read(reading.read_live)
+        return await self._read_sessions(reading.read_live)
 
     async def scan_expired(self, wall_ms: int) -> tuple[SessionId, ...]:
         """Return sessions whose end is past by this wall clock, and those that have ended."""
-        return await self._read(reading.read_expired, wall_ms)
+        return await self._read_sessions(reading.read_expired, wall_ms)
 
     def watch(self) -> AbstractAsyncContextManager[AsyncIterator[Change]]:
         """Tell of every change that is committed after entering the context."""
@@ -151,7 +181,7 @@ class SqliteStore:
             room = 0
         self._observations += encoded_events(events[: max(0, room)])
         self._dropped += max(0, len(events) - max(0, room))
-        self._flush_within(LINGER_S)
+        self._note_within(LINGER_S)
 
     @property
     def newest_seq(self) -> int:
@@ -165,6 +195,14 @@ class SqliteStore:
 
     async def events_after(self, seq: int, limit: int) -> tuple[Event, ...]:
         """Return committed events in order, numbered, from the first after `seq` still kept."""
+        first, lines = await self.lines_after(seq, limit)
+        return tuple(
+            structs.replace(decode_event(line), node_seq=number)
+            for number, line in enumerate(lines, start=first)
+        )
+
+    async def lines_after(self, seq: int, limit: int) -> tuple[int, Sequence[bytes]]:
+        """Return the number of the first event after `seq` still kept, and it and more, encoded."""
         return await self._read(reading.read_events, seq, limit)
 
     async def wait_beyond(self, seq: int) -> int:
@@ -187,8 +225,12 @@ class SqliteStore:
         """Write what still waits, and let go of the file."""
         if self._closed:
             return
-        self._flush()
+        self._note()
+        self._touch_all()
         self._closed = True
+        for timer in (self._note_later, self._touch_later):
+            if timer is not None:
+                timer.cancel()
         # The last to let go folds the log into the file, which only the writer can.
         await self._loop.run_in_executor(self._reader, self._close_reading)
         self._reader.shutdown()
@@ -197,8 +239,20 @@ class SqliteStore:
     # Writing.
 
     async def _write(self, order: Order) -> Any:  # noqa: ANN401  each order has its own answer
-        self._flush()
+        self._note()
         return await self._writer.submit(order)
+
+    async def _put(self, save: Save) -> Any:  # noqa: ANN401  a create's number
+        """Write a save, and with it the observations that wait."""
+        noted, self._observations = self._observations, []
+        self._observations_under_way += len(noted)
+        try:
+            return await self._writer.submit(put(save, tuple(noted)))
+        except StoreUnavailable:
+            self._take_back(noted)
+            raise
+        finally:
+            self._observations_under_way -= len(noted)
 
     def _committed(self, group: Committed) -> None:
         if group.last_seq is not None:
@@ -206,23 +260,63 @@ class SqliteStore:
             self._grown.set()
         self._watchers.tell(group.changes)
 
-    def _flush_within(self, delay_s: float) -> None:
-        if self._flush_later is None and not self._closed:
-            self._flush_later = self._loop.call_later(delay_s, self._flush)
+    # Observations.
 
-    def _flush(self) -> None:
-        """Hand over what was written lazily, in front of what is submitted next."""
-        if self._flush_later is not None:
-            self._flush_later.cancel()
-            self._flush_later = None
-        if self._touched:
-            touched, self._touched = self._touched, {}
-            for record in touched.values():
-                self._hand_over(put(touching(record)), partial(self._retouch, record))
+    def _note_within(self, delay_s: float) -> None:
+        if self._note_later is None and not self._closed:
+            # Not taken back when a write takes the observations along: a timer costs more than a
+            # look at an empty list.
+            self._note_later = self._loop.call_later(delay_s, self._note_lately)
+
+    def _note_lately(self) -> None:
+        self._note_later = None
+        self._note()
+
+    def _note(self) -> None:
+        """Hand over what was observed, in front of what is submitted next."""
         if self._observations:
             events, self._observations = self._observations, []
             self._observations_under_way += len(events)
             self._hand_over(Note(tuple(events)), partial(self._take_back, events))
+
+    def _take_back(self, events: list[bytes]) -> None:
+        # After a commit of unknown outcome an observation may be told twice; it is never lost.
+        self._observations[:0] = events
+        self._note_within(RETRY_S)
+
+    # Touches.
+
+    def _touch_at(self, due: float) -> None:
+        if self._touch_later is None and not self._closed:
+            self._touch_later = self._loop.call_at(due, self._touch_some)
+
+    def _touch_some(self) -> None:
+        """Hand over the touches that have waited long enough, a few in one turn of the loop."""
+        self._touch_later = None
+        now = self._loop.time()
+        due = [each for each in islice(self._touched.values(), TOUCHES_MAX) if each.due <= now]
+        self._touch(due)
+        if self._touched:
+            first = next(iter(self._touched.values())).due
+            self._touch_at(max(first, now + TOUCHES_PAUSE_S))
+
+    def _touch_all(self) -> None:
+        self._touch(list(self._touched.values()))
+
+    def _touch(self, touched: Sequence["_Touched"]) -> None:
+        if not touched:
+            return
+        for each in touched:
+            del self._touched[each.record.session.session_id]
+        puts = tuple(put(touching(each.record)) for each in touched)
+        self._hand_over(Touches(puts), partial(self._retouch, touched))
+
+    def _retouch(self, touched: Sequence["_Touched"]) -> None:
+        due = self._loop.time() + RETRY_S
+        for each in touched:
+            waiting = _Touched(each.record, due)
+            self._touched.setdefault(each.record.session.session_id, waiting)
+        self._touch_at(due)
 
     def _hand_over(self, order: Order, unwritten: Callable[[], None]) -> None:
         try:
@@ -240,16 +334,14 @@ class SqliteStore:
         if not done.cancelled() and isinstance(done.exception(), StoreUnavailable):
             unwritten()
 
-    def _take_back(self, events: list[bytes]) -> None:
-        # After a commit of unknown outcome an observation may be told twice; it is never lost.
-        self._observations[:0] = events
-        self._flush_within(RETRY_S)
-
-    def _retouch(self, record: Record) -> None:
-        self._touched.setdefault(record.session.session_id, record)
-        self._flush_within(RETRY_S)
-
     # Reading.
+
+    async def _read_sessions(self, read: Callable[..., T], *args: object) -> T:
+        """Read records, with what touches say that still wait."""
+        if self._touched:
+            self._touch_all()
+            await self._write(Settle())
+        return await self._read(read, *args)
 
     async def _read(self, read: Callable[..., T], *args: object) -> T:
         if self._closed:
