@@ -183,7 +183,7 @@ def make_event(  # noqa: PLR0913  the parts of the envelope
     policy: str | None,
 ) -> Event:
     """Return an event about `session`; `policy` is its `policy_mark`."""
-    ensure(type(data) is DATA_OF[event_type], f"{type(data).__name__} in a {event_type}")
+    ensure(type(data) is DATA_OF[event_type], "{} in a {}", type(data).__name__, event_type)
     return Event(
         event_id=stamp.event_id(),
         ts_ms=stamp.wall_ms,

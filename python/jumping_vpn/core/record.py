@@ -5,7 +5,6 @@ showed at the write, so that another process can continue every deadline: see `r
 """
 
 from collections.abc import Callable
-from itertools import pairwise
 from typing import Final
 
 from msgspec import Struct
@@ -142,7 +141,7 @@ def _jumps_within_budget(record: Record) -> bool:
     Those before it were accepted under the policy of their time, which may have allowed more.
     """
     jumps = record.jumps
-    if not all(first <= then for first, then in pairwise(jumps)):
+    if list(jumps) != sorted(jumps):
         return False
     if not jumps or jumps[-1] != record.written.now:
         return True
@@ -224,4 +223,4 @@ def broken_by_record(record: Record) -> tuple[RecordInvariant, ...]:
 def check_record(record: Record) -> None:
     """Raise InvariantBroken if a record breaks an invariant; asked before every save."""
     broken = broken_by_record(record)
-    ensure(not broken, f"{[each.name for each in broken]} by version {record.session.version}")
+    ensure(not broken, "{} by version {}", [each.name for each in broken], record.session.version)

@@ -38,6 +38,7 @@ def show(text: str, *, reveal: bool) -> Shown:
     return Shown(text if reveal else str(Address(text)))
 
 
+@lru_cache(maxsize=4096)
 def show_transport(transport: Transport, *, reveal: bool) -> Shown:
     """Return a transport as events may carry it."""
     if reveal:

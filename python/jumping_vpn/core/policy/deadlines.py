@@ -11,7 +11,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from jumping_vpn.core.ids import Millis
+from jumping_vpn.core.ids import BindingEpoch, Millis
 from jumping_vpn.core.policy.limits import Policy
 from jumping_vpn.core.session.inputs import (
     BindingLost,
@@ -95,9 +95,9 @@ def next_due(session: Session, deadlines: Deadlines, *, now: Millis) -> Input | 
 
     Apply it, take the deadlines after it, and ask again until there is none.
     """
-    for at, made in _running(session, deadlines):
+    for at, name in _running(session, deadlines):
         if at is not None and at <= now:
-            return made
+            return _due(name, session.epoch)
     return None
 
 
@@ -142,27 +142,39 @@ def _recovering(running: Deadlines, before: Session, policy: Policy, *, now: Mil
     )
 
 
-def _running(session: Session, deadlines: Deadlines) -> list[tuple[Millis | None, Input]]:
-    """Return what runs in the session's shape, in the order of precedence."""
-    session_ends = (deadlines.session_ends, SessionTtlExpired())
-    loss_ends = (deadlines.transport_loss_ends, TransportLossTtlExpired())
-    epoch = session.epoch
-    lost = BindingLost(epoch=epoch, reason=Reason.CONFIRM_TIMEOUT)
-    waits = session.binding is not None and not session.binding.confirmed
-    confirm_ends = (deadlines.confirm_ends if waits else None, lost)
-    match session.shape:
-        case Shape.ATTACHED:
-            return [session_ends, confirm_ends]
-        case Shape.VOLATILE:
-            volatile_ends = (deadlines.volatile_ends, VolatilityExpired(epoch=epoch))
-            return [session_ends, confirm_ends, volatile_ends]
-        case Shape.DEGRADED_BOUND:
-            degraded_ends = (deadlines.degraded_ends, DegradationExpired(epoch=epoch))
-            return [session_ends, confirm_ends, degraded_ends]
-        case Shape.RECOVERING:
-            recovery_ends = (deadlines.recovery_ends, RecoveryWindowClosed())
-            return [session_ends, loss_ends, recovery_ends]
-        case Shape.DEGRADED_UNBOUND:
-            return [session_ends, loss_ends]
-        case Shape.BIRTH | Shape.TERMINATED:
-            return []
+def _running(session: Session, deadlines: Deadlines) -> list[tuple[Millis | None, str]]:
+    """Return what runs in the session's shape, by name, in the order of precedence."""
+    running = [(getattr(deadlines, name), name) for name in RUNNING[session.shape]]
+    if session.binding is not None and not session.binding.confirmed:
+        running.insert(CONFIRM_PLACE, (deadlines.confirm_ends, "confirm_ends"))
+    return running
+
+
+def _due(name: str, epoch: BindingEpoch) -> Input:
+    match name:
+        case "session_ends":
+            return SessionTtlExpired()
+        case "transport_loss_ends":
+            return TransportLossTtlExpired()
+        case "confirm_ends":
+            return BindingLost(epoch=epoch, reason=Reason.CONFIRM_TIMEOUT)
+        case "recovery_ends":
+            return RecoveryWindowClosed()
+        case "volatile_ends":
+            return VolatilityExpired(epoch=epoch)
+        case _:
+            return DegradationExpired(epoch=epoch)
+
+
+RUNNING: Final[dict[Shape, tuple[str, ...]]] = {
+    Shape.BIRTH: (),
+    Shape.ATTACHED: ("session_ends",),
+    Shape.VOLATILE: ("session_ends", "volatile_ends"),
+    Shape.RECOVERING: ("session_ends", "transport_loss_ends", "recovery_ends"),
+    Shape.DEGRADED_BOUND: ("session_ends", "degraded_ends"),
+    Shape.DEGRADED_UNBOUND: ("session_ends", "transport_loss_ends"),
+    Shape.TERMINATED: (),
+}
+"""The deadlines that mean something in a shape, in the order of precedence."""
+CONFIRM_PLACE: Final = 1
+"""Where among them `confirm_ends` stands while a binding waits for its first packet."""

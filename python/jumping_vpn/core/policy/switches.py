@@ -5,6 +5,7 @@ of them, so that the other half is there when a transport dies; they also wait o
 which death overrides. Superseding an unconfirmed binding is still the same jump.
 """
 
+from bisect import bisect_right
 from typing import Final
 
 from msgspec import Struct
@@ -35,8 +36,8 @@ def budget_of(policy: Policy, *, discretionary: bool) -> int:
 
 
 def within_minute(jumps: tuple[Millis, ...], *, now: Millis) -> tuple[Millis, ...]:
-    """Return the jumps that still count at `now`."""
-    return tuple(at for at in jumps if at > now - MINUTE)
+    """Return the jumps, newest last, that still count at `now`."""
+    return jumps[bisect_right(jumps, now - MINUTE) :]
 
 
 def deny_switch(

@@ -54,7 +54,7 @@ def advance(session: Session, given: Input, *, now: Millis) -> Outcome:
     reason = named_reason(given) or row.reasons[0]
     ensure(reason in row.reasons, "{} is no reason of {}", reason, row)
     is_new = after.epoch > session.epoch
-    ensure(is_new or row.effect is not Effect.BIND, f"binding epoch {after.epoch} used before")
+    ensure(is_new or row.effect is not Effect.BIND, "binding epoch {} used before", after.epoch)
     check_move(session, after)
     return Moved(before=session, after=after, input=given, reason=reason)
 
