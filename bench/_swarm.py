@@ -131,27 +131,32 @@ class Swarm:
         for descriptor in self._by_descriptor:
             self._epoll.register(descriptor, select.EPOLLIN)
 
-    def shake_hands(self) -> None:
-        """Give every member a session, a few at a time, as clients come in life."""
+    def shake_hands(self, *, at_once: int = GREETING_MAX) -> list[float]:
+        """Give every member a session, so many at a time; return how long each has waited."""
         waiting = deque(self.members)
         greeting: dict[int, Member] = {}
+        began: dict[int, float] = {}
+        waited: list[float] = []
         deadline = time.monotonic() + PATIENCE_SECONDS
         while waiting or greeting:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{len(waiting) + len(greeting)} clients got no session")
-            while waiting and len(greeting) < GREETING_MAX:
+            while waiting and len(greeting) < at_once:
                 member = waiting.popleft()
                 greeting[id(member)] = member
+                began[id(member)] = time.monotonic()
                 member.plane.start_handshake(PATH)
             for member, fact in self._facts(INTRODUCTION_SECONDS):
                 if isinstance(fact, HandshakeDone):
                     member.session_id = fact.session_id
                 elif isinstance(fact, MessageReceived):
                     member.take_grant(decode(fact.message))
-                    if member.is_granted:
-                        greeting.pop(id(member), None)
+                    if member.is_granted and id(member) in greeting:
+                        del greeting[id(member)]
+                        waited.append(time.monotonic() - began[id(member)])
             for member in greeting.values():
                 member.introduce(now=time.monotonic())
+        return waited
 
     def answers(self, timeout_s: float) -> Iterator[Answered]:
         """Wait for answers to attempts and take them; nothing else that comes matters here."""

@@ -49,7 +49,8 @@ pub(crate) struct Binding {
     pub(crate) local_index: ReceiverIndex,
     pub(crate) route: Route,
     pub(crate) confirmed: bool,
-    /// Whether data may be sent to `route`: false only while an address is neither verified nor confirmed.
+    /// Whether data and heartbeats may be sent to `route`: false at the gateway while an address is neither
+    /// verified nor confirmed, at the client until its session is granted.
     pub(crate) open: bool,
     /// Gateway: a REATTACH_CONFIRM of this binding arrived.
     pub(crate) confirm_heard: bool,

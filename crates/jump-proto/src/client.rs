@@ -346,6 +346,7 @@ impl Client {
             Opened::Grant(body) => {
                 let (key, message) = body.split_first_chunk::<32>().ok_or(Discard::Malformed)?;
                 self.gone_key = Some(Secret32::new(*key));
+                tunnel.begin(now);
                 message.to_vec()
             }
         };
@@ -439,7 +440,6 @@ impl Client {
             reset_key: Some(reset_key),
         });
         binding.confirmed = true;
-        binding.open = true;
         tunnel.install(binding, false);
         self.cipher = cipher;
         self.tunnel = Some(tunnel);

@@ -23,7 +23,7 @@ use crate::engine::{Scope, Sink};
 use crate::index::ReceiverIndex;
 use crate::keys::Side;
 use crate::limits::Limits;
-use crate::liveness::Probe;
+use crate::liveness::{Liveness, Probe, Role};
 use crate::packet::{Bound, DataFragment};
 use crate::replay::Window;
 use crate::report::ControlKind;
@@ -227,6 +227,17 @@ impl Tunnel {
         !self.retention.keeps() || self.is_proven(now) || self.retention.has_room(INNER_MAX)
     }
 
+    /// Client: the session is granted, so its first binding opens: it has a pulse and carries packets. Before, who
+    /// counted the silence of a gateway that is busy with others, and asked into it, would keep it busy.
+    pub(crate) fn begin(&mut self, now: Instant) {
+        let limits = self.limits.liveness();
+        if let Some(binding) = self.current.as_mut().filter(|binding| !binding.open) {
+            binding.open = true;
+            binding.liveness = Liveness::new(Role::Client, limits, now);
+            self.wake_pump(now);
+        }
+    }
+
     /// Lets the pump run at the next time-out, if packets wait and it has no turn yet.
     fn wake_pump(&mut self, now: Instant) {
         let waits = self.retention.is_resending() || self.retention.unsent() > 0;
@@ -294,7 +305,8 @@ impl Tunnel {
         body: &[u8],
         scope: &mut Scope<'_, S>,
     ) -> bool {
-        let Some(binding) = self.current.as_mut().filter(|binding| binding.open) else {
+        let usable = |binding: &&mut Binding| binding.open || binding.confirmed;
+        let Some(binding) = self.current.as_mut().filter(usable) else {
             return false;
         };
         let route = binding.route;
