@@ -296,6 +296,11 @@ impl Retention {
         self.resend.is_some()
     }
 
+    /// Tells whether a resend pass has yet to send the oldest packet.
+    pub fn owes_oldest(&self) -> bool {
+        self.resend.is_some_and(|next| next <= self.first())
+    }
+
     /// Returns the counter that the next pushed packet gets.
     pub fn next_counter(&self) -> u64 {
         self.next

@@ -180,13 +180,13 @@ impl Tunnel {
     }
 
     /// Gives the packet its counter and a place in retention. A full buffer gives up its oldest on a
-    /// proven path, and refuses the newest where delivery is unproven.
+    /// proven path, and refuses the newest where delivery is unproven or the oldest is still owed.
     fn admit<S: Sink>(&mut self, inner: &[u8], scope: &mut Scope<'_, S>) -> Option<u64> {
         loop {
             if let Ok(counter) = self.retention.push(inner, scope.now) {
                 return Some(counter);
             }
-            if !self.is_proven(scope.now) || !self.retention.give_up_oldest() {
+            if !self.may_give_up(scope.now) || !self.retention.give_up_oldest() {
                 self.refuse(scope);
                 return None;
             }
@@ -210,8 +210,13 @@ impl Tunnel {
 
     /// Whether inner packets may go out now.
     fn may_send<S: Sink>(&self, scope: &Scope<'_, S>) -> bool {
+        !scope.fenced && self.carries(scope.now)
+    }
+
+    /// Whether there is a binding that new packets go out on: not one that is as silent as a verdict.
+    pub(crate) fn carries(&self, now: Instant) -> bool {
         let open = self.current.as_ref().is_some_and(|binding| binding.open);
-        open && !scope.fenced && !self.is_hopeless(scope.now)
+        open && !self.is_hopeless(now)
     }
 
     /// Whether the path has been silent for as long as would be a verdict: what is sent now is most
@@ -222,9 +227,15 @@ impl Tunnel {
         self.current.as_ref().and_then(overdue).is_some_and(|(_, by)| by >= patience)
     }
 
-    /// Whether another packet of the largest size finds room.
+    /// Whether another packet of the largest size finds room. Who can wait does so while a pass is under way.
     pub(crate) fn has_room(&self, now: Instant) -> bool {
-        !self.retention.keeps() || self.is_proven(now) || self.retention.has_room(INNER_MAX)
+        let flows = self.is_proven(now) && !self.retention.is_resending();
+        !self.retention.keeps() || flows || self.retention.has_room(INNER_MAX)
+    }
+
+    /// Whether a full buffer may give up its oldest packet: it was sent on a path that delivers.
+    fn may_give_up(&self, now: Instant) -> bool {
+        self.is_proven(now) && !self.retention.owes_oldest()
     }
 
     /// Client: the session is granted, so its first binding opens: it has a pulse and carries packets. Before, who

@@ -149,7 +149,7 @@ impl Client {
         let path = self.paths.get(&first.path).ok_or(Discard::NoRoute)?;
         let srtt = Duration::from_micros(u64::from(self.figures(first.path).srtt_us));
         let pause = srtt.max(PAUSE_MIN);
-        let bound = self.tunnel.as_ref().is_some_and(|tunnel| tunnel.current.is_some());
+        let bound = self.tunnel.as_ref().is_some_and(|tunnel| tunnel.carries(now));
         let lost = self.tunnel.as_ref().is_none_or(|tunnel| tunnel.counter_lost);
         let early_left = if early && !bound && !lost && path.is_fresh(now) { EARLY_MAX } else { 0 };
         let stash = Vec::new();
@@ -249,7 +249,7 @@ impl Client {
         let (Some(pending), Some(tunnel), Some((_, root))) = (pending, tunnel, root) else {
             return;
         };
-        if pending.early_left == 0 || tunnel.current.is_some() {
+        if pending.early_left == 0 || tunnel.carries(now) {
             return;
         }
         let Some(candidate) = pending.candidates.first().filter(|candidate| !candidate.answered)
