@@ -147,7 +147,8 @@ def load_clients(directory: Path) -> dict[str, bytes]:
     """Return the public key of every allowed client by name; all of them or ConfigError."""
     clients: dict[str, bytes] = {}
     names: dict[Key, str] = {}
-    for path in sorted(GatewayPaths(directory).clients.glob("*.toml")):
+    files = GatewayPaths(directory).clients.glob("*.toml")
+    for path in sorted(files, key=lambda each: each.name):
         text = read_private(path)
         entry = _usual_entry(text) or parse(text, ClientEntry, source=str(path))
         if entry.public_key in names:
