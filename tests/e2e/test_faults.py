@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from jumping_vpn.client.doubt import UNANSWERED_AFTER
 from jumping_vpn.lab.faults import FAULTS, Fault
 from jumping_vpn.lab.namespaces import Lab, LabRefused
 from jumping_vpn.lab.product import EventTail, wait_for
@@ -82,6 +83,12 @@ def test_a_client_with_an_old_copy_of_its_state_is_refused_and_harms_nothing(
     assert status is not None
     assert not status.confirmed
 
+    def is_told() -> bool:
+        told = stage.client.status()
+        return told is not None and "old copy" in told.doubt
+
+    wait_for("the doubt", is_told, seconds_max=2 * UNANSWERED_AFTER / 1000)
+    assert "old copy" in stage.client.log.read_text()
     stage.client.down()
     stage.client.start()
 
