@@ -15,7 +15,7 @@ PORT: Final = 4789
 GATEWAY_INNER: Final = "10.77.0.1"
 ATTACH_SECONDS_MAX: Final = 20.0
 NULL_CIPHER: Final = Path(__file__).parents[2] / "build" / "null-cipher"
-"""Where `make bench-peers` puts the package with a data plane that does not encrypt."""
+"""Where a copy of the package is looked for whose data plane does not encrypt."""
 
 
 class Jump(Peer):
