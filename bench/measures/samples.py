@@ -37,6 +37,8 @@ class Summary:
     high: float
     count: int
     doubtful: int = 0
+    is_doubtful: bool = False
+    """Nothing but doubtful values was there, so they count."""
 
     @property
     def spread(self) -> float:
@@ -113,6 +115,7 @@ def _summarise(samples: Iterable[Sample]) -> Summary | None:
         high=max(used),
         count=len(used),
         doubtful=len(every) - len(good),
+        is_doubtful=not good,
     )
 
 

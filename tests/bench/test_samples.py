@@ -34,7 +34,7 @@ def test_where_everything_is_doubtful_the_figure_is_still_told():
     told = samples.summary([doubtful(each) for each in rounds(OURS, 30.0, 10.0)], OURS, "TCP")
 
     assert told is not None
-    assert (told.median, told.doubtful) == (20.0, 2)
+    assert (told.median, told.doubtful, told.is_doubtful) == (20.0, 2, True)
 
 
 def test_a_ratio_is_taken_within_each_round_and_not_between_medians():

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from bench.measures.goals import GOALS, OURS, judge
+from bench.measures.goals import GOALS, OURS, Verdict, judge
 from bench.measures.samples import Sample, parse, summary
 from bench.measures.table import cell, number
 
@@ -16,6 +16,7 @@ DATA: Final = Path(__file__).parents[2] / "bench" / "data"
 COMPARISON: Final = "comparison"
 SESSIONS: Final = "sessions"
 PROFILE: Final = "profile"
+ROUNDS_MIN: Final = 5
 PEERS: Final = ("wireguard-go", "openvpn", "nebula", "tinc")
 BOUNDS: Final = ("plain veth", "plain veth (no offloads)", "plain tunnel")
 ORDER: Final = (OURS, f"{OURS} (no retention)", f"{OURS} (no cipher)", *PEERS, *BOUNDS)
@@ -28,7 +29,8 @@ same two hosts, namespaces of one machine on a cable with an MTU of 1,500 bytes.
 sender and receiver share the same processors, so a figure tells what the work costs, not what a
 network card can carry. Each figure is the median of interleaved rounds on fresh ground, with the
 lowest and highest round in brackets; each ratio is taken within one round. What was measured while
-others used the processors is marked, and counts only where nothing else is there.
+others used the processors is marked, and counts only where nothing else is there: then, and with
+fewer than five rounds, an answer is in doubt, and absolute figures are too low for everybody.
 """
 REPRODUCE: Final = """## Measure it again
 
@@ -127,13 +129,19 @@ def _goals() -> str:
             goal.bound_text,
             cell(verdict.summary),
             str(verdict.summary.count),
-            "yes" if verdict.reached else "**no**",
+            _answer(verdict),
         )
         for goal, verdict in zip(GOALS, told, strict=True)
         if verdict is not None
     ]
     head = ("", "goal", "wanted", "measured", "rounds", "reached")
     return f"## Goals\n\n{table(head, rows)}\n" if rows else ""
+
+
+def _answer(verdict: Verdict) -> str:
+    told = "yes" if verdict.reached else "**no**"
+    is_sure = verdict.summary.count >= ROUNDS_MIN and not verdict.summary.is_doubtful
+    return told if is_sure else f"{told}, in doubt"
 
 
 def _section(title: str, kept: Sequence[Sample], *charts: str) -> str:
