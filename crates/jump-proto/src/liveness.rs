@@ -31,6 +31,7 @@ use crate::time::Instant;
 mod action;
 mod budget;
 mod doubt;
+mod owed;
 #[cfg(test)]
 mod rough;
 #[cfg(test)]
@@ -40,6 +41,7 @@ mod tests;
 mod verdict;
 
 use doubt::Doubt;
+use owed::{OWED_MAX, Owed, linger};
 
 pub use action::{Action, Death, Direction, Finding, Heartbeat, LivenessLimits, Probe, Role, Why};
 
@@ -276,8 +278,7 @@ impl Liveness {
         now >= self.active_until
     }
 
-    /// Returns when the newest heartbeat was sent that the peer has heard: what its report misses of all that was
-    /// sent until then is lost, or overtaken.
+    /// Returns when the newest heartbeat was sent that the peer has heard; what its report misses from then is lost.
     pub fn proven_out(&self) -> Instant {
         self.proven_out
     }
@@ -391,24 +392,7 @@ impl Liveness {
     }
 }
 
-/// A heartbeat whose arrival is not proven.
-#[derive(Debug)]
-struct Owed {
-    sent: Instant,
-    /// From when on its proof is waited for: at once if the peer was asked, else from the peer's next heartbeat.
-    /// Stalls move it.
-    since: Instant,
-    asked: bool,
-}
-
-/// Returns how long a binding stays active after its last inner packet.
-fn linger(limits: &LivenessLimits) -> Duration {
-    (limits.heartbeat * 8).max(LINGER_MIN)
-}
-
 const FAREWELLS: u32 = 3;
-const LINGER_MIN: Duration = Duration::from_secs(1);
-const OWED_MAX: usize = 64;
 /// A doubt that lasts longer than this no longer sends heartbeats at the active pace.
 const PATIENCE: Duration = Duration::from_secs(10);
 const SLOW: Duration = Duration::from_secs(1);

@@ -18,10 +18,12 @@ use core::time::Duration;
 use crate::report::ReceiveReport;
 use crate::time::{Instant, micros};
 
+mod entry;
 mod ring;
 #[cfg(test)]
 mod tests;
 
+use entry::{AgeClock, Entry, State};
 use ring::{Ring, span};
 
 /// The bounds of what is retained.
@@ -395,46 +397,6 @@ impl Retention {
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 #[must_use]
 pub struct InDoubt(pub u64);
-
-/// A packet's place in the ring and what is known about it.
-#[derive(Copy, Clone, Debug)]
-struct Entry {
-    at: u32,
-    length: u32,
-    /// When it was sent last.
-    sent_at: Instant,
-    state: State,
-}
-
-#[derive(Copy, Clone, Debug)]
-enum State {
-    Unsent,
-    /// Sent when the age clock showed this.
-    Sent {
-        age: u64,
-    },
-    Reported,
-}
-
-/// A clock that runs only while deliveries are proven.
-#[derive(Debug, Default)]
-struct AgeClock {
-    /// What it showed at the last proof, in microseconds.
-    proven: u64,
-    proven_at: Instant,
-}
-
-impl AgeClock {
-    fn prove(&mut self, now: Instant, time: Duration) {
-        self.proven = self.read(now, time);
-        self.proven_at = now;
-    }
-
-    /// Returns what the clock would show if delivery were proven at this moment.
-    fn read(&self, now: Instant, time: Duration) -> u64 {
-        self.proven.saturating_add(micros(now.since(self.proven_at).min(time / 4)))
-    }
-}
 
 const FIRST_COUNTER: u64 = 1;
 /// A floor beyond this is no peer's: numbering anew above it could run out of counters.
