@@ -146,6 +146,7 @@ def _watch(stage: Stage, profile: Profile, log: EventTail, minutes: float) -> No
     begun = time.monotonic()
     told = harmed = begun
     while (now := time.monotonic()) < begun + 60 * minutes:
+        _require_alive(stage)
         for event in log.read():
             sys.stderr.write(
                 f"{now - begun:7.1f} s  {event['event_type']}  {event['reason_code']}\n"
@@ -157,6 +158,12 @@ def _watch(stage: Stage, profile: Profile, log: EventTail, minutes: float) -> No
             harmed = now
             profile.harm(stage)
         time.sleep(min(0.5, max(0.0, begun + 60 * minutes - time.monotonic())))
+
+
+def _require_alive(stage: Stage) -> None:
+    for what, process in (("gateway", stage.gateway.process), ("client", stage.client.process)):
+        if process is None or process.poll() is not None:
+            raise LabRefused(f"the {what} has ended")
 
 
 def _jumps(moves: list[dict[str, Any]]) -> dict[str, int]:
