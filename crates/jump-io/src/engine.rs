@@ -25,6 +25,7 @@ pub trait PacketEngine: Send + 'static {
     fn handle_tun<S: Sink>(&mut self, inner: &mut [u8], now: Instant, sink: &mut S);
     fn handle_timeout<S: Sink>(&mut self, now: Instant, sink: &mut S);
     fn handle_socket_error(&mut self, via: Via, errno: i32);
+    fn handle_too_big(&mut self, via: Via, size: usize, now: Instant);
     fn tun_open(&self, now: Instant) -> bool;
     fn poll_timeout(&self) -> Option<Instant>;
     fn poll_fact(&mut self) -> Option<Self::Fact>;
@@ -56,6 +57,10 @@ impl PacketEngine for Engine {
 
     fn handle_socket_error(&mut self, via: Via, errno: i32) {
         self.handle_socket_error(via, errno);
+    }
+
+    fn handle_too_big(&mut self, via: Via, size: usize, now: Instant) {
+        self.handle_too_big(via, size, now);
     }
 
     fn tun_open(&self, now: Instant) -> bool {

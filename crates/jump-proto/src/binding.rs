@@ -15,14 +15,15 @@ use crate::liveness::Liveness;
 use crate::packet::{
     BOUND_HEADER, Bound, DATA_OVERHEAD, DataFragment, FRAGMENT_HEADER, FRAGMENTS_MAX, header,
 };
+use crate::packet_size::{LargeWatch, SIZE_BASE, SIZE_FLOOR, SIZE_MAX};
 use crate::path::PathStats;
 use crate::replay::Window;
 use crate::report::{ControlKind, PathReport};
 use crate::time::Instant;
 use crate::token::{self, Token};
 
-/// UDP payload of a 1500-byte path under IPv6, the larger of the two headers.
-pub(crate) const DATAGRAM_MAX: usize = 1452;
+/// The largest packet on any path.
+const DATAGRAM_MAX: usize = SIZE_MAX as usize;
 /// Control packets are few; a window of one word and a reserve is enough.
 const CONTROL_WINDOW: u32 = 256;
 /// The largest inner packet that travels, in as many parts as there may be.
@@ -59,6 +60,8 @@ pub(crate) struct Binding {
     pub(crate) reset_key: Option<Secret32>,
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
+    packet_size: usize,
+    large: LargeWatch,
     keys: BindingKeys,
     peer_index: ReceiverIndex,
     control_next: u64,
@@ -106,6 +109,8 @@ impl Binding {
             reset_key: parts.reset_key,
             bytes_in: 0,
             bytes_out: 0,
+            packet_size: usize::from(SIZE_BASE),
+            large: LargeWatch::default(),
             keys: parts.keys,
             peer_index: parts.peer_index,
             control_next: 0,
@@ -127,10 +132,12 @@ impl Binding {
         counter: u64,
         inner: &[u8],
         again: bool,
+        now: Instant,
         sink: &mut S,
     ) {
         let before = self.sent;
-        if inner.len() + DATA_OVERHEAD <= DATAGRAM_MAX {
+        if inner.len() + DATA_OVERHEAD <= self.packet_size {
+            self.large.note_sent(counter, inner.len() + DATA_OVERHEAD, now);
             let header = header::data(self.peer_index, counter);
             self.seal(&header, Nonce::counter(counter), inner, sink);
         } else {
@@ -142,7 +149,7 @@ impl Binding {
     }
 
     fn send_fragments<S: Sink>(&mut self, counter: u64, inner: &[u8], sink: &mut S) {
-        let room = DATAGRAM_MAX - FRAGMENT_HEADER - TAG;
+        let room = self.packet_size - FRAGMENT_HEADER - TAG;
         let count = inner.len().div_ceil(room).min(usize::from(FRAGMENTS_MAX));
         let parts = inner.chunks(inner.len().div_ceil(count)).zip(0..);
         for (part, index) in parts {
@@ -160,6 +167,27 @@ impl Binding {
         self.keys.data_send.seal(nonce, header, body);
         self.bytes_out += (header.len() + plain.len() + TAG) as u64;
         self.sent = self.sent.wrapping_add(1);
+    }
+
+    /// The largest packet that is sent.
+    pub(crate) fn packet_size(&self) -> usize {
+        self.packet_size
+    }
+
+    /// Sends packets of at most this size from now on, zero where nothing is known; whether they shrink.
+    pub(crate) fn set_packet_size(&mut self, size: u16) -> bool {
+        let size = if size == 0 { SIZE_BASE } else { size.clamp(SIZE_FLOOR, SIZE_MAX) };
+        let before = core::mem::replace(&mut self.packet_size, usize::from(size));
+        if self.packet_size != before {
+            self.large = LargeWatch::default();
+        }
+        self.packet_size < before
+    }
+
+    /// Whether the peer's report has something small that was sent after a large packet, and not that.
+    pub(crate) fn misses_large(&mut self, report: &PathReport) -> bool {
+        let slack = self.stats.answer_bound().saturating_sub(self.stats.srtt());
+        self.large.is_missing(report, slack)
     }
 
     /// Whether the keys have sealed or opened so much that they should be renewed; true once.

@@ -5,6 +5,7 @@
 
 mod probes;
 mod requests;
+mod sizes;
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
@@ -54,6 +55,8 @@ pub struct PathView {
     pub bytes_in: u64,
     /// Bytes sent on it under bindings.
     pub bytes_out: u64,
+    /// The largest packet that is sent on it.
+    pub packet_size: u16,
 }
 
 /// A handshake under way.
@@ -246,6 +249,7 @@ impl Client {
                 figures: binding.map_or(&entry.stats, |binding| &binding.stats).figures(),
                 bytes_in: entry.bytes_in,
                 bytes_out: entry.bytes_out + binding.map_or(0, |binding| binding.bytes_out),
+                packet_size: entry.packet_size(),
             }
         };
         self.paths.iter().map(view).collect()
@@ -292,7 +296,7 @@ impl Client {
             Ok(Packet::HandshakeResponse(packet)) => self.handle_handshake(from, &packet, now),
             Ok(Packet::Retry(packet)) => self.handle_retry(from, &packet, sink),
             Ok(Packet::ReattachResponse(packet)) => self.handle_response(from, packet),
-            Ok(Packet::ProbeAck(packet)) => self.handle_probe_ack(from, packet, now),
+            Ok(Packet::ProbeAck(packet)) => self.handle_probe_ack(from, packet, now, sink),
             Ok(Packet::ResetHint(packet)) => self.handle_reset_hint(&packet),
             Ok(Packet::SessionGone(packet)) => self.handle_gone(&packet),
             Ok(_) => Err(Discard::UnknownType),
@@ -337,7 +341,10 @@ impl Client {
         let fenced = now >= self.fence_until;
         let mut scope = Scope { now, fenced, sink, out };
         let message = match tunnel.receive_control(packet, from, &mut scope)? {
-            Opened::Done => return Ok(()),
+            Opened::Done => {
+                self.look_into_sizes(now);
+                return Ok(());
+            }
             Opened::Moved => {
                 out.facts.push_back(Fact::AddressMoved { number: 0, epoch, source: None });
                 return Ok(());

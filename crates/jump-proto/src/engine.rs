@@ -173,6 +173,13 @@ impl Engine {
         }
     }
 
+    /// This host refuses to send a packet of `size` bytes through a socket.
+    pub fn handle_too_big(&mut self, via: Via, size: usize, now: Instant) {
+        if let (Self::Client(client), Via::Path(path)) = (self, via) {
+            client.note_too_big(path, size, now);
+        }
+    }
+
     /// A path's or listener's socket failed locally.
     pub fn handle_socket_error(&mut self, via: Via, errno: i32) {
         if let (Self::Client(client), Via::Path(path)) = (self, via) {

@@ -79,6 +79,8 @@ pub enum Fact {
     PathFellSilent { path: u32 },
     /// Client: a path's socket failed locally.
     PathFailed { path: u32, errno: i32 },
+    /// Client: packets on a path are larger or smaller from now on.
+    PathSized { path: u32, before: u16, after: u16, hole: bool },
 }
 
 impl Fact {

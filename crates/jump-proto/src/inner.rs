@@ -45,6 +45,12 @@ pub fn clamp_mss(packet: &mut [u8], mtu: u16) -> bool {
     true
 }
 
+/// Whether `packet` is a TCP SYN with its options.
+pub fn is_syn(packet: &[u8]) -> bool {
+    let flags = |(start, _): (usize, u16)| packet.get(start + TCP_FLAGS).copied();
+    tcp_header(packet).and_then(flags).is_some_and(|flags| flags & SYN != 0)
+}
+
 const TCP: u8 = 6;
 const TCP_HEADER: usize = 20;
 const TCP_CHECKSUM: usize = 16;

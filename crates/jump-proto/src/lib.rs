@@ -26,6 +26,7 @@ pub mod liveness;
 pub mod lookup;
 pub mod offload;
 pub mod packet;
+mod packet_size;
 pub mod path;
 pub mod replay;
 pub mod report;

@@ -11,6 +11,7 @@
 mod jump;
 mod pulse;
 mod receive;
+mod size;
 
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -32,6 +33,7 @@ use crate::time::Instant;
 use crate::watch::Watch;
 
 pub(crate) use jump::{PeerState, RANGES_IN_JUMP};
+use size::LargeDoubt;
 
 /// Packets sent again in one go before other sessions get their turn.
 const PUMP_BATCH: usize = 64;
@@ -98,6 +100,7 @@ pub(crate) struct Tunnel {
     reassembly: Reassembly,
     unreported_bytes: u32,
     watch: Watch,
+    large_doubt: LargeDoubt,
     /// The highest counter that the peer may have delivered: sent on a binding that it may have used.
     exposed_up_to: u64,
     /// The epoch of the last jump at which both sides told their state.
@@ -123,6 +126,7 @@ impl Tunnel {
             reassembly: Reassembly::default(),
             unreported_bytes: 0,
             watch: Watch::default(),
+            large_doubt: LargeDoubt::default(),
             exposed_up_to: 0,
             met_epoch: None,
         }
@@ -146,6 +150,8 @@ impl Tunnel {
         if let Some(binding) = self.current.as_mut().filter(|binding| binding.open) {
             binding.liveness.inner_traffic(now);
         }
+        let clamped = self.clamped(inner);
+        let inner = clamped.as_deref().unwrap_or(inner);
         if !self.retention.keeps() {
             return self.send_unkept(inner, scope);
         }
@@ -170,7 +176,7 @@ impl Tunnel {
 
     fn send_counted<S: Sink>(&mut self, counter: u64, inner: &[u8], scope: &mut Scope<'_, S>) {
         let Some(binding) = &mut self.current else { return };
-        binding.send_data(counter, inner, false, scope.sink);
+        binding.send_data(counter, inner, false, scope.now, scope.sink);
         if binding.confirmed || self.side == Side::Client {
             self.exposed_up_to = self.exposed_up_to.max(counter);
         }
@@ -281,7 +287,7 @@ impl Tunnel {
                 return;
             };
             let again = counter <= sent_up_to;
-            binding.send_data(counter, inner, again, scope.sink);
+            binding.send_data(counter, inner, again, scope.now, scope.sink);
             if again {
                 scope.out.counters.resent += 1;
             } else {

@@ -4,6 +4,7 @@
 #![allow(missing_docs, unreachable_pub, reason = "a test crate has no users")]
 
 mod resending;
+mod sizes;
 mod world;
 
 use std::time::Duration;

@@ -52,6 +52,7 @@ pub(crate) fn to_tuple(py: Python<'_>, fact: Fact) -> PyResult<Bound<'_, PyTuple
             ResetHinted { epoch }
             PathFellSilent { path }
             PathFailed { path, errno }
+            PathSized { path, before, after, hole }
         }
         else {
             Fact::SessionGone => tuple!(py, "SessionGone"),

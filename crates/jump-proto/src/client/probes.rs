@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::Client;
+use super::sizes::PathSizes;
 use crate::aead::Nonce;
 use crate::binding::Binding;
 use crate::discard::Discard;
@@ -48,6 +49,7 @@ pub(super) struct Path {
     answered_at: Option<Instant>,
     told: PathFigures,
     told_at: Instant,
+    pub(super) sizes: PathSizes,
     /// How its socket failed, since something arrived last.
     pub(super) failed: Option<i32>,
 }
@@ -55,6 +57,8 @@ pub(super) struct Path {
 struct Outstanding {
     salt: [u8; 16],
     id: u32,
+    /// The size that its answer proves; zero for a small probe.
+    size: u16,
     sent_at: Instant,
 }
 
@@ -76,12 +80,24 @@ impl Path {
             answered_at: None,
             told: PathFigures::default(),
             told_at: now,
+            sizes: PathSizes::default(),
             failed: None,
         }
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.next
+        let search = self.sizes.poll_timeout().filter(|_| self.is_probed());
+        self.next.into_iter().chain(search).min()
+    }
+
+    /// Whether the control plane wants it probed.
+    pub(super) fn is_probed(&self) -> bool {
+        self.lookup_id.is_some() && !self.interval.is_zero()
+    }
+
+    /// The largest packet that may be sent on it.
+    pub(super) fn packet_size(&self) -> u16 {
+        self.sizes.usable()
     }
 
     /// Whether a probe was answered so lately that the path can be trusted with early data.
@@ -111,6 +127,7 @@ impl Client {
         for path in due {
             self.send_probe(path, now, sink);
         }
+        self.search_sizes(now, sink);
         let best = self.best_standby().and_then(|path| self.paths.get(&path));
         let standby = best.is_some_and(|entry| entry.up);
         if let Some(binding) = self.tunnel.as_mut().and_then(|tunnel| tunnel.current.as_mut()) {
@@ -154,35 +171,20 @@ impl Client {
         }
     }
 
-    fn send_probe<S: Sink>(&mut self, path: u32, now: Instant, sink: &mut S) {
-        let session_id = self.tunnel.as_ref().map(|tunnel| tunnel.session_id);
-        let (Some(session_id), Some((_, root))) = (session_id, &self.root) else {
-            return self.pause_probe(path, now);
+    pub(super) fn send_probe<S: Sink>(&mut self, path: u32, now: Instant, sink: &mut S) {
+        let stats = match self.tunnel.as_mut().and_then(|tunnel| tunnel.current.as_mut()) {
+            Some(binding) if binding.route.via == Via::Path(path) => Some(&mut binding.stats),
+            _ => self.paths.get_mut(&path).map(|entry| &mut entry.stats),
         };
+        let id = stats.map_or(0, PathStats::probe_sent);
+        let sent = self.put_probe(path, id, 0, now, sink);
         let Some(entry) = self.paths.get_mut(&path) else {
             return;
         };
-        let Some(lookup_id) = entry.lookup_id else {
-            entry.next = None;
-            return;
-        };
-        let mut salt = [0; 16];
-        sink.entropy().fill(&mut salt);
-        let stats = match self.tunnel.as_mut().and_then(|tunnel| tunnel.current.as_mut()) {
-            Some(binding) if binding.route.via == Via::Path(path) => &mut binding.stats,
-            _ => &mut entry.stats,
-        };
-        let id = stats.probe_sent();
-        let probe = ProbeBody { id, sent_us: now.0, challenge: entry.challenge, wanted_size: 0 };
-        let datagram = sink.buffer(entry.route, PROBE_MIN);
-        let (front, body) = datagram.split_at_mut(PROBE_HEADER);
-        front.copy_from_slice(&header::probe(&lookup_id, &salt));
-        body[..PROBE_BODY].copy_from_slice(&probe.encode());
-        root.probe_key(&session_id, &salt).seal(Nonce::zero(), front, body);
-        if entry.outstanding.len() == OUTSTANDING_MAX {
-            entry.outstanding.remove(0);
+        if !sent {
+            entry.next = entry.lookup_id.and(entry.next);
+            return self.pause_probe(path, now);
         }
-        entry.outstanding.push(Outstanding { salt, id, sent_at: now });
         if entry.unanswered == 0 {
             entry.asked_at = now;
         }
@@ -195,17 +197,54 @@ impl Client {
         self.pause_probe(path, now);
     }
 
+    /// Seals a probe that its answer shall equal in size, where `size` is not zero; whether it was sent.
+    pub(super) fn put_probe<S: Sink>(
+        &mut self,
+        path: u32,
+        id: u32,
+        size: u16,
+        now: Instant,
+        sink: &mut S,
+    ) -> bool {
+        let session_id = self.tunnel.as_ref().map(|tunnel| tunnel.session_id);
+        let (Some(session_id), Some((_, root))) = (session_id, &self.root) else {
+            return false;
+        };
+        let Some(entry) = self.paths.get_mut(&path) else {
+            return false;
+        };
+        let Some(lookup_id) = entry.lookup_id else {
+            return false;
+        };
+        let mut salt = [0; 16];
+        sink.entropy().fill(&mut salt);
+        let challenge = entry.challenge;
+        let probe = ProbeBody { id, sent_us: now.0, challenge, wanted_size: size };
+        let datagram = sink.buffer(entry.route, usize::from(size).max(PROBE_MIN));
+        datagram.fill(0);
+        let (front, body) = datagram.split_at_mut(PROBE_HEADER);
+        front.copy_from_slice(&header::probe(&lookup_id, &salt));
+        body[..PROBE_BODY].copy_from_slice(&probe.encode());
+        root.probe_key(&session_id, &salt).seal(Nonce::zero(), front, body);
+        if entry.outstanding.len() == OUTSTANDING_MAX {
+            entry.outstanding.remove(0);
+        }
+        entry.outstanding.push(Outstanding { salt, id, size, sent_at: now });
+        true
+    }
+
     fn pause_probe(&mut self, path: u32, now: Instant) {
         if let Some(entry) = self.paths.get_mut(&path) {
             entry.next = (!entry.interval.is_zero()).then(|| now + entry.interval);
         }
     }
 
-    pub(super) fn handle_probe_ack(
+    pub(super) fn handle_probe_ack<S: Sink>(
         &mut self,
         from: Route,
         packet: ProbeAck<'_>,
         now: Instant,
+        sink: &mut S,
     ) -> Result<(), Discard> {
         let Via::Path(path) = from.via else {
             return Err(Discard::UnknownType);
@@ -215,6 +254,7 @@ impl Client {
         let (_, root) = self.root.as_ref().ok_or(Discard::Stale)?;
         let entry = self.paths.get_mut(&path).ok_or(Discard::Stale)?;
         let ProbeAck { salt, ack_salt, header, sealed } = packet;
+        let length = header.len() + sealed.len();
         let at =
             entry.outstanding.iter().position(|each| each.salt == salt).ok_or(Discard::Stale)?;
         let plain = root.probe_ack_key(&session_id, &salt, &ack_salt).open(
@@ -227,6 +267,10 @@ impl Client {
         if ack.id != sent.id {
             return Err(Discard::Malformed);
         }
+        if sent.size != 0 {
+            return self.size_answered(path, (sent.size, length), now, sink);
+        }
+        entry.sizes.handle_escort(sent.sent_at);
         entry.unanswered = 0;
         entry.answered_at = Some(now);
         if ack.challenge != entry.challenge {
@@ -234,6 +278,9 @@ impl Client {
             entry.next = Some(now + CHALLENGE_PAUSE);
         }
         let newly = !core::mem::replace(&mut entry.up, true);
+        if newly {
+            entry.sizes.begin(now);
+        }
         let current = self.tunnel.as_mut().and_then(|tunnel| tunnel.current.as_mut());
         let figures = match current {
             Some(binding) if active => {

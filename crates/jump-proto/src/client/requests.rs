@@ -6,9 +6,10 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use super::probes::Path;
 use super::{Client, fresh_index};
 use crate::aead::{Cipher, Nonce, TAG};
-use crate::binding::{Binding, DATAGRAM_MAX, Parts};
+use crate::binding::{Binding, Parts};
 use crate::discard::Discard;
 use crate::engine::{Route, Scope, Sink, Via};
 use crate::fact::Fact;
@@ -192,6 +193,7 @@ impl Client {
             in_doubt: tunnel.retention.unreported() as u32,
             given_up,
             srtt_us: self.figures(path).srtt_us,
+            packet_size: entry.packet_size(),
             report: tunnel.window.report(RANGES_IN_JUMP),
         };
         let header = header::reattach_request(lookup_id, attempt, &public);
@@ -245,7 +247,7 @@ impl Client {
 
     /// Sends packets that were never sent before behind the request, on its first candidate.
     pub(super) fn send_early<S: Sink>(&mut self, now: Instant, sink: &mut S) {
-        let Self { pending, tunnel, root, out, .. } = self;
+        let Self { pending, tunnel, root, paths, out, .. } = self;
         let (Some(pending), Some(tunnel), Some((_, root))) = (pending, tunnel, root) else {
             return;
         };
@@ -257,12 +259,14 @@ impl Client {
             return;
         };
         let key = root.early_key(&tunnel.session_id, pending.attempt, &candidate.public);
+        let largest =
+            paths.get(&candidate.path).map_or(0, |entry| usize::from(entry.packet_size()));
         while pending.early_left > 0 {
             let Some((counter, inner)) = tunnel.retention.next_unsent() else {
                 return;
             };
             let len = EARLY_OVERHEAD + inner.len();
-            if len > DATAGRAM_MAX {
+            if len > largest {
                 return;
             }
             let datagram = sink.buffer(candidate.route, len);
@@ -406,6 +410,7 @@ impl Client {
             reset_key: Some(block.reset_key),
         });
         binding.open = true;
+        let _ = binding.set_packet_size(self.paths.get(&path).map_or(0, Path::packet_size));
         let peer = PeerState {
             report: block.report,
             sent_up_to: block.sent_up_to,

@@ -349,6 +349,7 @@ fn install(
     let limits = session.tunnel.limits;
     let mut binding = new_binding(derived, session.cipher, &open.block, index, route, &limits, now);
     binding.open = verified;
+    let _ = binding.set_packet_size(open.block.packet_size);
     // Proven under the unconfirmed root: that one is confirmed by it.
     session.note_adoption(&open.root);
     if let Some(proven) = session.unconfirmed.take_if(|each| each.root == open.root) {

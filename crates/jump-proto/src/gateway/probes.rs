@@ -1,4 +1,5 @@
-//! Probes at the gateway: answered at once, under the session's root, with a challenge for the address.
+//! Probes at the gateway: answered at once, under the session's root, with a challenge for the address, and
+//! with as many bytes as they have where they ask for it.
 
 use alloc::vec::Vec;
 use core::net::SocketAddr;
@@ -108,12 +109,14 @@ impl Gateway {
         let (ack_salt, fresh) = split_random(random);
         let challenge = session.book.meet(from.remote, probe.challenge, fresh, now);
         let ack = ProbeAckBody { id: probe.id, sent_us: probe.sent_us, challenge };
-        let mut answer = [0; PROBE_ACK];
+        // As large as was wanted, so that both ways carry it; never larger than what came.
+        let asked = PROBE_HEADER + sealed.len();
+        let answer = sink.buffer(from, usize::from(probe.wanted_size).min(asked).max(PROBE_ACK));
+        answer.fill(0);
         let (front, sealed) = answer.split_at_mut(PROBE_HEADER);
         front.copy_from_slice(&header::probe_ack(&salt, &ack_salt));
         sealed[..PROBE_ACK_BODY].copy_from_slice(&ack.encode());
         root.probe_ack_key(&session_id, &salt, &ack_salt).seal(Nonce::zero(), front, sealed);
-        sink.buffer(from, PROBE_ACK).copy_from_slice(&answer);
         self.limiter.refund(prefix);
         Ok(())
     }

@@ -61,7 +61,7 @@ pub const RESET_HINT: usize = 4 + 8 + 16;
 pub const SESSION_GONE: usize = 4 + 8 + 16;
 /// Length of the shortest PROBE; longer ones are padded with zeros inside the seal.
 pub const PROBE_MIN: usize = PROBE_HEADER + probe::PROBE_BODY + TAG;
-/// Length of a `PROBE_ACK`, which is shorter than any PROBE.
+/// Length of the shortest `PROBE_ACK`; none is longer than the PROBE that it answers.
 pub const PROBE_ACK: usize = PROBE_HEADER + probe::PROBE_ACK_BODY + TAG;
 
 /// Type, version, suite, fragment, handshake id: also the Noise prologue.

@@ -17,7 +17,7 @@ pub struct ProbeBody {
     pub sent_us: u64,
     /// The challenge of an earlier answer to this address, zero when there was none.
     pub challenge: u64,
-    /// The size in bytes that this packet was padded to.
+    /// The size in bytes that this packet was padded to, and that its answer shall have; zero asks for none.
     pub wanted_size: u16,
 }
 
@@ -61,10 +61,9 @@ impl ProbeAckBody {
         join(&[&self.id.to_be_bytes(), &self.sent_us.to_be_bytes(), &self.challenge.to_be_bytes()])
     }
 
-    /// Reads a body of exactly its length.
+    /// Reads a body; whatever follows it is padding.
     pub fn decode(bytes: &[u8]) -> Result<Self, Discard> {
         let mut reader = Reader::new(bytes);
-        let body = Self { id: reader.u32()?, sent_us: reader.u64()?, challenge: reader.u64()? };
-        if reader.rest().is_empty() { Ok(body) } else { Err(Discard::Malformed) }
+        Ok(Self { id: reader.u32()?, sent_us: reader.u64()?, challenge: reader.u64()? })
     }
 }

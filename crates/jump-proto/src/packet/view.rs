@@ -210,9 +210,6 @@ pub struct ProbeAck<'a> {
 impl<'a> ProbeAck<'a> {
     /// Cuts a `PROBE_ACK` into fields.
     pub fn parse(datagram: &'a mut [u8]) -> Result<Self, Discard> {
-        if datagram.len() > PROBE_ACK {
-            return Err(Discard::Malformed);
-        }
         let (header, sealed) = split::<PROBE_HEADER>(datagram, PROBE_ACK - PROBE_HEADER)?;
         let mut reader = Reader::new(&header[1..]);
         reserved_rest(&mut reader)?;

@@ -27,6 +27,8 @@ pub struct RequestBlock {
     pub given_up: u32,
     /// The client's smoothed round trip on the candidate, zero when unknown.
     pub srtt_us: u32,
+    /// The largest packet that the client has proven both ways on the candidate, zero when it has not.
+    pub packet_size: u16,
     /// What the client received.
     pub report: ReceiveReport,
 }
@@ -48,6 +50,7 @@ impl RequestBlock {
             in_doubt: reader.u32()?,
             given_up: reader.u32()?,
             srtt_us: reader.u32()?,
+            packet_size: reader.u16()?,
             report: ReceiveReport::read(&mut reader)?,
         };
         Ok((block, reader.rest()))
@@ -62,6 +65,7 @@ impl RequestBlock {
         for field in [self.in_doubt, self.given_up, self.srtt_us] {
             out.extend_from_slice(&field.to_be_bytes());
         }
+        out.extend_from_slice(&self.packet_size.to_be_bytes());
         self.report.encode(out);
     }
 }

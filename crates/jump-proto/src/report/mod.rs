@@ -22,11 +22,11 @@ pub const REPORT_MIN: usize = 8 + 2;
 /// Length of one listed range.
 pub const REPORT_RANGE: usize = 4 + 2;
 /// Length of the shortest request block.
-pub const REQUEST_BLOCK_MIN: usize = 7 + 8 + 8 + 1 + 4 + 4 + 4 + REPORT_MIN;
+pub const REQUEST_BLOCK_MIN: usize = 7 + 8 + 8 + 1 + 4 + 4 + 4 + 2 + REPORT_MIN;
 /// Length of the shortest block of an acceptance.
 pub const ACCEPTED_BLOCK_MIN: usize = 1 + 7 + 32 + 8 + 4 + 4 + REPORT_MIN;
 /// Length of the shortest body of a path report.
-pub const PATH_REPORT_MIN: usize = 1 + 4 + 4 + 4 + 4 + 4 + 4 + 4 + REPORT_MIN;
+pub const PATH_REPORT_MIN: usize = 1 + 4 + 4 + 4 + 4 + 4 + 4 + 4 + 2 + REPORT_MIN;
 
 /// The first byte of the sealed body of CONTROL.
 #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]

@@ -34,6 +34,10 @@ pub struct PathReport {
     pub received: u32,
     /// Packets sent under this binding.
     pub sent: u32,
+    /// The gateway misses reports of large packets while small ones are reported.
+    pub large_lost: bool,
+    /// The largest packet that the client has proven both ways on this path, zero when it has not.
+    pub packet_size: u16,
     /// What arrived of the session's data.
     pub report: ReceiveReport,
 }
@@ -56,6 +60,8 @@ impl PathReport {
             echo_delay_us: reader.u32()?,
             received: reader.u32()?,
             sent: reader.u32()?,
+            large_lost: flags & 32 != 0,
+            packet_size: reader.u16()?,
             report: ReceiveReport::read(&mut reader)?,
         };
         Ok((path_report, reader.rest()))
@@ -63,8 +69,14 @@ impl PathReport {
 
     /// Appends the path report to `out`.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        let flags =
-            [self.active, self.answer_now, self.confirmed, self.address_moved, self.idle_promise];
+        let flags = [
+            self.active,
+            self.answer_now,
+            self.confirmed,
+            self.address_moved,
+            self.idle_promise,
+            self.large_lost,
+        ];
         out.push(pack(&flags));
         for field in [
             self.sequence,
@@ -77,6 +89,7 @@ impl PathReport {
         ] {
             out.extend_from_slice(&field.to_be_bytes());
         }
+        out.extend_from_slice(&self.packet_size.to_be_bytes());
         self.report.encode(out);
     }
 }

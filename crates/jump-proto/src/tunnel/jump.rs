@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::{Reassembly, Tunnel};
+use super::{LargeDoubt, Reassembly, Tunnel};
 use crate::binding::Binding;
 use crate::engine::{Scope, Sink};
 use crate::fact::Fact;
@@ -43,6 +43,7 @@ impl Tunnel {
             left.extend(replaced);
         }
         self.watch = Watch::default();
+        self.large_doubt = LargeDoubt::default();
         self.reassembly = Reassembly::default();
         self.doubtful_until = None;
         left

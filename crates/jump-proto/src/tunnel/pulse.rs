@@ -27,6 +27,10 @@ impl Tunnel {
         report.answer_now = beat.answer_now;
         report.idle_promise = beat.idle;
         report.active = !beat.idle;
+        report.large_lost = self.large_doubt.tell();
+        if self.side == Side::Client {
+            report.packet_size = binding.packet_size() as u16;
+        }
         let route = binding.route;
         binding.send_control(ControlKind::PathReport, &encoded(&report), route, scope.sink);
         self.unreported_bytes = 0;

@@ -216,6 +216,9 @@ impl Tunnel {
         let before = self.retention.given_up();
         self.retention.expire(scope.now);
         scope.out.counters.given_up += self.retention.given_up().saturating_sub(before);
+        if is_current {
+            self.receive_size(report, scope);
+        }
         if is_current && self.side == Side::Client && report.confirmed {
             self.finish_confirm(scope);
         }

@@ -93,6 +93,7 @@ fn bound() -> Vec<Vector> {
         echo_delay_us: 7,
         received: 8,
         sent: 9,
+        packet_size: 1452,
         report: report(),
         ..PathReport::default()
     };
@@ -210,6 +211,7 @@ fn request_block() -> RequestBlock {
         in_doubt: 1,
         given_up: 2,
         srtt_us: 30_000,
+        packet_size: 1452,
         report: report(),
     }
 }

@@ -28,8 +28,9 @@ fn reports() -> impl Strategy<Value = ReceiveReport> {
 
 prop_compose! {
     fn path_reports()(
-        flags in any::<[bool; 5]>(),
+        flags in any::<[bool; 6]>(),
         fields in any::<[u32; 7]>(),
+        packet_size in any::<u16>(),
         report in reports(),
     ) -> PathReport {
         PathReport {
@@ -45,6 +46,8 @@ prop_compose! {
             echo_delay_us: fields[4],
             received: fields[5],
             sent: fields[6],
+            large_lost: flags[5],
+            packet_size,
             report,
         }
     }
@@ -56,6 +59,7 @@ prop_compose! {
         words in any::<[u64; 2]>(),
         flags in any::<[bool; 2]>(),
         fields in any::<[u32; 3]>(),
+        packet_size in any::<u16>(),
         report in reports(),
     ) -> RequestBlock {
         RequestBlock {
@@ -67,6 +71,7 @@ prop_compose! {
             in_doubt: fields[0],
             given_up: fields[1],
             srtt_us: fields[2],
+            packet_size,
             report,
         }
     }

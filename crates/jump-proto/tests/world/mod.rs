@@ -121,11 +121,11 @@ pub fn gateway_address() -> SocketAddr {
     SocketAddr::from(([203, 0, 113, 1], 4789))
 }
 
-/// An inner IPv4 packet with a number in it.
-pub fn packet(from: Ipv4Addr, to: Ipv4Addr, number: u64) -> Vec<u8> {
-    let mut packet = vec![0; 60];
+/// An inner IPv4 packet of so many bytes with a number in it.
+pub fn packet(from: Ipv4Addr, to: Ipv4Addr, number: u64, length: u16) -> Vec<u8> {
+    let mut packet = vec![0; usize::from(length)];
     packet[0] = 0x45;
-    packet[3] = 60;
+    packet[2..4].copy_from_slice(&length.to_be_bytes());
     packet[12..16].copy_from_slice(&from.octets());
     packet[16..20].copy_from_slice(&to.octets());
     packet[20..28].copy_from_slice(&number.to_be_bytes());
@@ -179,8 +179,8 @@ impl World {
     fn add_path(&mut self, id: u32, delay_ms: u64) {
         let delay = Duration::from_millis(delay_ms);
         let seen_as = source(id, 40_000);
-        let weather = Weather::default();
-        self.paths.insert(id, Path { delay, up: true, down: true, seen_as, weather });
+        let (weather, carries) = (Weather::default(), [usize::MAX; 2]);
+        self.paths.insert(id, Path { delay, up: true, down: true, seen_as, weather, carries });
         let now = self.now;
         self.client_mut().open_path(id, route(id), now);
     }
@@ -359,9 +359,14 @@ impl World {
 
     /// Sends inner packet `number` from one end.
     pub fn send(&mut self, end: End, number: u64) {
+        self.send_of(end, number, 60);
+    }
+
+    /// Sends inner packet `number` of so many bytes from one end.
+    pub fn send_of(&mut self, end: End, number: u64, length: u16) {
         let mut inner = match end {
-            End::Client => packet(CLIENT_INNER, LAN, number),
-            End::Gateway => packet(LAN, CLIENT_INNER, number),
+            End::Client => packet(CLIENT_INNER, LAN, number, length),
+            End::Gateway => packet(LAN, CLIENT_INNER, number, length),
         };
         self.act(end, |engine, now, sink| engine.handle_tun(&mut inner, now, sink));
     }
@@ -376,6 +381,24 @@ impl World {
             self.run(Duration::from_millis(5));
         }
         number
+    }
+
+    /// The same with packets of `length` bytes.
+    pub fn bulk(&mut self, mut number: u64, length: u16, span: Duration) -> u64 {
+        let end = self.now + span;
+        while self.now < end {
+            self.send_of(End::Client, number, length);
+            self.send_of(End::Gateway, number + 1, length);
+            number += 2;
+            self.run(Duration::from_millis(5));
+        }
+        number
+    }
+
+    /// The largest packet on a path of the client.
+    pub fn packet_size(&mut self, path: u32) -> u16 {
+        let views = self.client_mut().paths();
+        views.iter().find(|view| view.path == path).unwrap().packet_size
     }
 
     /// The gateway process dies and starts again from what it stored.

@@ -16,6 +16,8 @@ pub struct Path {
     /// The source address that the gateway sees.
     pub seen_as: SocketAddr,
     pub weather: Weather,
+    /// Datagrams longer than this vanish without a word, on the way up and on the way down.
+    pub carries: [usize; 2],
 }
 
 /// What a path does to packets by chance.
@@ -66,8 +68,11 @@ impl World {
             }
             let Some(path) = path else { continue };
             let way = &self.paths[&path];
-            let open = if to == End::Gateway { way.up } else { way.down };
-            if open {
+            let (open, carries) = match to {
+                End::Gateway => (way.up, way.carries[0]),
+                End::Client => (way.down, way.carries[1]),
+            };
+            if open && bytes.len() <= carries {
                 let (soonest, seen_as) = (self.now + way.delay, way.seen_as);
                 for late in way.weather.copies(&mut self.chance) {
                     let (at, bytes) = (soonest + late, bytes.clone());
