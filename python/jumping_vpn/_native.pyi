@@ -158,11 +158,11 @@ class DataPlane:
         """
     def probe(self, path: int, lookup_id: bytes, interval_us: int) -> None:
         """Probe a candidate at this interval; 0 stops."""
-    def paths(self) -> list[tuple[int, bool, bool, int, int, int, float, float, int, int]]:
+    def paths(self) -> list[tuple[int, bool, bool, int, int, int, float, float, int, int, int]]:
         """Return each open path and its figures.
 
         That is (path, active, up, srtt us, jitter us, base rtt us, loss in, loss out, bytes in,
-        bytes out).
+        bytes out, packet size).
         """
     def erase(self) -> None: ...
 

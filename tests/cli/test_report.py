@@ -147,7 +147,7 @@ def test_the_status_tells_the_session_and_every_candidate() -> None:
     assert text.split("\n")[0] == "laptop: ATTACHED for 1 min 5 s, through udp/wifi/gw#1"
     assert "3, the last 12 s ago: udp/lte/gw#2 -> udp/wifi/gw#1" in text
     assert "*  udp/wifi/gw#1  1.2 ms  0.1 ms  0.0 %    50.0 %    1.0 KiB  0 B" in text
-    assert "!  udp/lte/gw#2   -       -       -        -         0 B      0 B" in text
+    assert "!  udp/lte/gw#2   -       -       -        -         -       0 B      0 B" in text
 
 
 def test_a_status_never_hides_that_delivery_is_unproven() -> None:
@@ -237,6 +237,7 @@ STATUS = ClientStatus(
             loss_out=0.5,
             bytes_in=1024,
             bytes_out=0,
+            packet_size=1452,
         ),
         CandidateLine(
             transport="udp/lte/gw#2",
@@ -248,6 +249,7 @@ STATUS = ClientStatus(
             loss_out=None,
             bytes_in=0,
             bytes_out=0,
+            packet_size=None,
         ),
     ),
     counters={},

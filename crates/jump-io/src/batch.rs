@@ -93,11 +93,13 @@ impl Train {
     }
 }
 
-/// A path's socket failed locally, for the first time since it last worked.
+/// What a path's socket refused, told to the engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct SocketFailed {
-    pub(crate) via: Via,
-    pub(crate) errno: i32,
+pub(crate) enum SocketFailed {
+    /// It failed locally, for the first time since it last worked.
+    Locally { via: Via, errno: i32 },
+    /// A datagram of this size is larger than its interface allows.
+    TooBig { via: Via, size: usize },
 }
 
 /// What sending needs beside the batch.
@@ -228,6 +230,8 @@ impl SendBatch {
                     attempt = Attempt::Alone;
                 }
                 Setback::TooBig => {
+                    let (via, size) = (trains[0].route.via, trains[0].segment);
+                    outside.failures.push(SocketFailed::TooBig { via, size });
                     counters.send_too_big.add(trains[0].datagrams());
                     attempt = Attempt::First;
                     next += 1;
@@ -326,7 +330,7 @@ fn give_up(
     }
     if !socket.failed {
         socket.failed = true;
-        failures.push(SocketFailed { via, errno });
+        failures.push(SocketFailed::Locally { via, errno });
     }
     left
 }
@@ -520,6 +524,23 @@ mod tests {
 
         assert_eq!(world.counters.send_blocked.get(), 2);
         assert_eq!(world.batch.expiry(), None);
+    }
+
+    #[test]
+    fn what_is_larger_than_the_way_is_told_with_its_size_and_stops_no_other() {
+        let mut world = World::new();
+        let larger_than_udp = vec![0; 65_600];
+
+        world.push(0, &larger_than_udp);
+        world.push(0, b"behind it");
+        world.flush(Instant(0));
+
+        let refused = SocketFailed::TooBig { via: Via::Path(0), size: larger_than_udp.len() };
+        assert_eq!(
+            (world.failures.as_slice(), world.received(0)),
+            ([refused].as_slice(), b"behind it".to_vec())
+        );
+        assert_eq!(world.counters.send_too_big.get(), 1);
     }
 
     #[test]

@@ -288,7 +288,10 @@ impl<E: PacketEngine> PacketLoop<E> {
         let mut core = self.shared.core.lock()?;
         let Core { engine, outbox } = &mut *core;
         for failed in self.wires.failures.drain(..) {
-            engine.handle_socket_error(failed.via, failed.errno);
+            match failed {
+                SocketFailed::Locally { via, errno } => engine.handle_socket_error(via, errno),
+                SocketFailed::TooBig { via, size } => engine.handle_too_big(via, size, now),
+            }
         }
         let mut outlet = self.wires.outlet(&self.shared.counters, now);
         outbox.pour(&mut outlet);

@@ -26,8 +26,8 @@ use crate::limits::Limits;
 #[pyclass(frozen, module = "jumping_vpn._native")]
 pub(crate) struct DataPlane(pub(crate) Plane<Engine>);
 
-/// Path, active, up, srtt, jitter, base round trip, loss in and out, bytes in and out.
-type PathRow = (u32, bool, bool, u32, u32, u32, f64, f64, u64, u64);
+/// Path, active, up, srtt, jitter, base round trip, loss in and out, bytes in and out, packet size.
+type PathRow = (u32, bool, bool, u32, u32, u32, f64, f64, u64, u64, u16);
 
 /// Sealed root, packets given up and in doubt, window lost, counter lost, fresh lookup ids.
 type DerivedRow<'py> = (Bound<'py, PyBytes>, u64, u64, bool, bool, Vec<[u8; 16]>);
@@ -410,7 +410,9 @@ impl DataPlane {
             let (srtt, jitter, base) = (figures.srtt_us, figures.jitter_us, figures.base_rtt_us);
             let (bytes_in, bytes_out) = (view.bytes_in, view.bytes_out);
             let state = (view.path, view.active, view.up);
-            (state.0, state.1, state.2, srtt, jitter, base, loss_in, loss_out, bytes_in, bytes_out)
+            let (path, active, up) = state;
+            let size = view.packet_size;
+            (path, active, up, srtt, jitter, base, loss_in, loss_out, bytes_in, bytes_out, size)
         };
         Ok(views.into_iter().map(row).collect())
     }

@@ -10,7 +10,7 @@ from jumping_vpn.cli.lazy import examples
 from jumping_vpn.cli.text import duration, size, table
 from jumping_vpn.client.status import CandidateLine, ClientStatus
 
-HEAD = ("", "TRANSPORT", "RTT", "JITTER", "LOSS IN", "LOSS OUT", "IN", "OUT")
+HEAD = ("", "TRANSPORT", "RTT", "JITTER", "LOSS IN", "LOSS OUT", "PACKET", "IN", "OUT")
 
 
 @click.command(
@@ -85,6 +85,7 @@ def _row(line: CandidateLine) -> tuple[str, ...]:
         _milliseconds(line.jitter_us),
         _percent(line.loss_in),
         _percent(line.loss_out),
+        "-" if line.packet_size is None else f"{line.packet_size} B",
         size(line.bytes_in),
         size(line.bytes_out),
     )

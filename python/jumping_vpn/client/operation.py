@@ -173,4 +173,5 @@ def _line(candidate: Candidate, figures: PathFigures | None) -> CandidateLine:
         loss_out=figures.loss_out if figures and measured else None,
         bytes_in=0 if figures is None else figures.bytes_in,
         bytes_out=0 if figures is None else figures.bytes_out,
+        packet_size=figures.packet_size if figures and measured else None,
     )

@@ -4,7 +4,10 @@ import msgspec
 
 
 class CandidateLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One candidate transport; figures are null until the first probe is answered."""
+    """One candidate transport; figures are null until the first probe is answered.
+
+    `packet_size` is the largest packet that is sent on it, in bytes of UDP payload.
+    """
 
     transport: str
     active: bool
@@ -15,6 +18,7 @@ class CandidateLine(msgspec.Struct, frozen=True, kw_only=True):
     loss_out: float | None
     bytes_in: int
     bytes_out: int
+    packet_size: int | None
 
 
 class LastJump(msgspec.Struct, frozen=True, kw_only=True):

@@ -21,6 +21,7 @@ from jumping_vpn.core.courtship import Courtship
 from jumping_vpn.core.events import EventType
 from jumping_vpn.core.facts import Fact
 from jumping_vpn.core.ids import BindingEpoch, Millis
+from jumping_vpn.core.paths import SILENT_LOSS
 from jumping_vpn.core.policy.choice import Candidate
 from jumping_vpn.core.ready import (
     Adopt,
@@ -149,6 +150,8 @@ class ClientCore:
                 derive = jumps.on_response(desk, turn, given)
             case f.PathAnswered() | f.PathFellSilent() | f.PathFailed():
                 self._on_path(turn, given)
+            case f.PathSized():
+                self._on_sized(turn, given)
             case _ if isinstance(given, f.OfBinding):
                 self._on_binding(turn, given)
             case _:
@@ -347,6 +350,17 @@ class ClientCore:
         if pursuit is not None and path_id in pursuit.paths:
             pursuit.note_change(now=turn.now)
             self._ask_if_due(turn)
+
+    def _on_sized(self, turn: Turn, fact: f.PathSized) -> None:
+        """Give up a binding too narrow for the base, where a wider path answers."""
+        desk = self._desk
+        desk.paths.resize(fact.path, size=fact.after)
+        events.observe_size(desk, turn, fact)
+        path = desk.paths.find(desk.active)
+        if fact.path == desk.active and path is not None and path.candidate.narrow:
+            others = (each for each in desk.paths.candidates if each.measured and not each.narrow)
+            if any(each.loss < SILENT_LOSS for each in others):
+                jumps.lose(desk, turn, Reason.PATH_MTU_FAILED)
 
     def _on_sampled(self, turn: Turn, sample: f.PathSampled) -> None:
         desk = self._desk

@@ -2,8 +2,15 @@
 
 from jumping_vpn.core.chronicle import Learned, Missed
 from jumping_vpn.core.client_desk import ClientDesk, Jumped, Turn, Unconfirmed, is_unwell
-from jumping_vpn.core.event_data import DeniedData, DroppedData, Handover, SuccessData
+from jumping_vpn.core.event_data import (
+    DeniedData,
+    DroppedData,
+    Handover,
+    PacketSizeData,
+    SuccessData,
+)
 from jumping_vpn.core.events import EventType, candidate_figures, event_of_move
+from jumping_vpn.core.facts import PathSized
 from jumping_vpn.core.policy.choice import Decision
 from jumping_vpn.core.pursuit import Pursuit
 from jumping_vpn.core.reattach import JUMP_REASONS
@@ -43,6 +50,18 @@ def observe_confirmation(desk: ClientDesk, turn: Turn) -> None:
         waited_ms=max(0, turn.now - unconfirmed.since),
     )
     desk.observe(turn, EventType.REATTACH_SUCCESS, Reason.REATTACH_SUCCESS, data)
+
+
+def observe_size(desk: ClientDesk, turn: Turn, fact: PathSized) -> None:
+    """Write that packets on a path are larger or smaller from now on."""
+    transport = desk.paths.transport(fact.path)
+    if transport is None:
+        return
+    data = PacketSizeData(
+        transport=desk.shown(transport), size_before=fact.before, size_after=fact.after
+    )
+    reason = Reason.PATH_MTU_FAILED if fact.hole else Reason.PACKET_SIZE_FOUND
+    desk.observe(turn, EventType.PACKET_SIZE_CHANGED, reason, data)
 
 
 def observe_unknown(desk: ClientDesk, turn: Turn) -> None:

@@ -226,6 +226,14 @@ class RefusedData(msgspec.Struct, frozen=True, kw_only=True):
     epoch: int | None
 
 
+class PacketSizeData(msgspec.Struct, frozen=True, kw_only=True):
+    """The largest packet of a path, in bytes of UDP payload, before and after."""
+
+    transport: Shown
+    size_before: int
+    size_after: int
+
+
 Data: TypeAlias = (
     CreatedData
     | ChangeData
@@ -246,5 +254,6 @@ Data: TypeAlias = (
     | SinkData
     | DroppedData
     | RefusedData
+    | PacketSizeData
 )
 DATA: Final[tuple[type[Data], ...]] = get_args(Data)

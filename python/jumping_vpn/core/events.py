@@ -82,6 +82,11 @@ class EventType(StrEnum):
     SINK_DEGRADED = "SINK_DEGRADED", Severity.WARNING, "A sink is failing, or works again."
     EVENTS_DROPPED = "EVENTS_DROPPED", Severity.WARNING, "Events were given up; the gap is named."
     INPUT_REFUSED = "INPUT_REFUSED", Severity.INFO, "The machine refused an input."
+    PACKET_SIZE_CHANGED = (
+        "PACKET_SIZE_CHANGED",
+        Severity.INFO,
+        "Packets on a path are larger or smaller from now on.",
+    )
 
 
 DATA_OF: Final[dict[EventType, type[d.Data]]] = {
@@ -106,6 +111,7 @@ DATA_OF: Final[dict[EventType, type[d.Data]]] = {
     EventType.SINK_DEGRADED: d.SinkData,
     EventType.EVENTS_DROPPED: d.DroppedData,
     EventType.INPUT_REFUSED: d.RefusedData,
+    EventType.PACKET_SIZE_CHANGED: d.PacketSizeData,
 }
 MOVE_TYPES: Final = (
     EventType.SESSION_CREATED,
@@ -304,6 +310,7 @@ RAISED: Final = {
     Reason.OWNERSHIP_AMBIGUOUS: Severity.ERROR,
     Reason.VERSION_EXHAUSTED: Severity.ERROR,
     Reason.VERSION_AHEAD: Severity.WARNING,
+    Reason.PATH_MTU_FAILED: Severity.NOTICE,
 }
 
 

@@ -194,6 +194,18 @@ class PathFailed(Struct, frozen=True, kw_only=True):
     errno: int
 
 
+class PathSized(Struct, frozen=True, kw_only=True):
+    """Client: packets on a path have at most `after` bytes of UDP payload from now on.
+
+    `hole` says that what the path carried `before` passes no more; otherwise a search ended.
+    """
+
+    path: int
+    before: int
+    after: int
+    hole: bool
+
+
 OfBinding: TypeAlias = PathSampled | BindingSilent | BindingWorn | AddressMoved | ResetHinted
 """What a client hears of the one binding that the fact names, and of no other."""
 
@@ -218,5 +230,6 @@ Fact: TypeAlias = (
     | PathAnswered
     | PathFellSilent
     | PathFailed
+    | PathSized
 )
 FACTS: Final[tuple[type[Fact], ...]] = get_args(Fact)

@@ -12,6 +12,8 @@ from jumping_vpn.core.session.model import Transport
 ACTIVE: Final = Millis(20_000)
 STANDBY: Final = Millis(1_000)
 CLOSE: Final = Millis(100)
+SIZE_BASE: Final = 1232
+"""UDP payload that every path of IPv6 carries; a path that does not is not healthy."""
 WAITING_MAX: Final = 64
 REMEMBERED: Final = 64
 """Transports, open or gone, whose ids a message may still name."""
@@ -149,6 +151,12 @@ class Paths:
             stable_since=now if silent else before.stable_since,
         )
         return silent or not before.measured
+
+    def resize(self, path_id: int, *, size: int) -> None:
+        """Note how large the packets of a path may be."""
+        path = self._paths.get(path_id)
+        if path is not None:
+            path.candidate = replace(path.candidate, narrow=size < SIZE_BASE)
 
     def mark_silent(self, path_id: int, *, now: Millis) -> None:
         """Note that nothing comes over a path."""

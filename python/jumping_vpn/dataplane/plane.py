@@ -34,6 +34,7 @@ class PathView:
     loss_out: float
     bytes_in: int
     bytes_out: int
+    packet_size: int
 
 
 class Plane:
@@ -298,6 +299,7 @@ class ClientPlane(Plane):
                 loss_out=loss_out,
                 bytes_in=bytes_in,
                 bytes_out=bytes_out,
+                packet_size=packet_size,
             )
             for (
                 path,
@@ -310,6 +312,7 @@ class ClientPlane(Plane):
                 loss_out,
                 bytes_in,
                 bytes_out,
+                packet_size,
             ) in self._native.paths()
         )
 

@@ -67,6 +67,8 @@ impl PacketEngine for Echo {
         self.seen.push(Seen::Timeout { datagrams_before: self.datagrams });
     }
 
+    fn handle_too_big(&mut self, _: Via, _: usize, _: Instant) {}
+
     fn handle_socket_error(&mut self, via: Via, errno: i32) {
         self.seen.push(Seen::SocketFailed(via, errno));
     }

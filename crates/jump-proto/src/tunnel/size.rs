@@ -5,6 +5,7 @@
 use alloc::vec::Vec;
 
 use super::Tunnel;
+use crate::binding::Binding;
 use crate::engine::{Scope, Sink};
 use crate::inner;
 use crate::keys::Side;
@@ -78,7 +79,7 @@ impl Tunnel {
         if inner.len() > SYN_MAX || !inner::is_syn(inner) {
             return None;
         }
-        let packet = self.current.as_ref().map_or(usize::from(SIZE_MAX), |each| each.packet_size());
+        let packet = self.current.as_ref().map_or(usize::from(SIZE_MAX), Binding::packet_size);
         let mut clamped = inner.to_vec();
         inner::clamp_mss(&mut clamped, (packet - DATA_OVERHEAD) as u16).then_some(clamped)
     }

@@ -2,8 +2,10 @@
 
 Candidates that policy allows are ordered by loss, then smoothed round-trip time, then longest
 stability, then the operator's preference, then transport id. A candidate that was never measured
-comes after all that were: nothing is known in its favour. When the binding is dead the first two
-compete; a discretionary switch must be earned by being better for a whole stability window.
+comes after all that were: nothing is known in its favour. One that is too narrow for the base size
+of packets comes after those that are not: what passes only small packets is not healthy. When the
+binding is dead the first two compete; a discretionary switch must be earned by being better for a
+whole stability window.
 """
 
 from collections.abc import Sequence
@@ -39,6 +41,7 @@ class Candidate:
     preference: int
     cooldown_until: Millis | None = None
     jitter_us: int = 0
+    narrow: bool = False
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -46,6 +49,7 @@ class Rank:
     """The order of candidates: the fields, in this order, are the policy."""
 
     unmeasured: bool
+    narrow: bool
     loss: float
     srtt_us: int
     stable_since: Millis
@@ -107,6 +111,7 @@ def rank(candidate: Candidate) -> Rank:
     """Return the sort key of a candidate; the smallest is the best."""
     return Rank(
         not candidate.measured,
+        candidate.narrow,
         candidate.loss,
         candidate.srtt_us,
         candidate.stable_since,

@@ -98,6 +98,7 @@ class Reason(StrEnum):
     CANDIDATE_ANSWERED = "CANDIDATE_ANSWERED", "The candidate answered a probe after silence."
     CANDIDATE_SILENT = "CANDIDATE_SILENT", "The candidate stopped answering its probes."
     NO_CANDIDATE = "NO_CANDIDATE", "No candidate is usable."
+    PACKET_SIZE_FOUND = "PACKET_SIZE_FOUND", "A full-size probe was answered by as many bytes."
     NOT_BETTER = "NOT_BETTER", "No candidate beats the present one for long enough."
 
     # A node and its event log.
