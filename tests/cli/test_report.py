@@ -146,7 +146,7 @@ def test_the_status_tells_the_session_and_every_candidate() -> None:
 
     assert text.split("\n")[0] == "laptop: ATTACHED for 1 min 5 s, through udp/wifi/gw#1"
     assert "3, the last 12 s ago: udp/lte/gw#2 -> udp/wifi/gw#1" in text
-    assert "*  udp/wifi/gw#1  1.2 ms  0.1 ms  0.0 %    50.0 %    1.0 KiB  0 B" in text
+    assert "*  udp/wifi/gw#1  1.2 ms  0.1 ms  0.0 %    50.0 %    1452 B  1.0 KiB  0 B" in text
     assert "!  udp/lte/gw#2   -       -       -        -         -       0 B      0 B" in text
 
 

@@ -44,6 +44,15 @@ def test_loss_comes_before_time_stability_preference_and_id():
         assert [each.candidate for each in considered] == expected
 
 
+def test_a_path_too_narrow_for_the_base_comes_after_a_slower_and_lossier_one():
+    narrow = replace(candidate(1, srtt_ms=5), narrow=True)
+    wide = candidate(2, loss=0.05, srtt_ms=90)
+
+    decision = choose_for_loss([narrow, wide], POLICY, now=NOW)
+
+    assert [each.transport.id for each in decision.chosen] == [2, 1]
+
+
 @pytest.mark.parametrize(
     ("changed", "exclusion"),
     [

@@ -137,7 +137,7 @@ macro_rules! plain_fields {
     )+};
 }
 
-plain_fields!(bool, i32, u32, u64, f64, &str, String);
+plain_fields!(bool, i32, u16, u32, u64, f64, &str, String);
 
 impl<const SIZE: usize> Field for [u8; SIZE] {
     fn to_python<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {

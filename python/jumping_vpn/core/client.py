@@ -21,7 +21,6 @@ from jumping_vpn.core.courtship import Courtship
 from jumping_vpn.core.events import EventType
 from jumping_vpn.core.facts import Fact
 from jumping_vpn.core.ids import BindingEpoch, Millis
-from jumping_vpn.core.paths import SILENT_LOSS
 from jumping_vpn.core.policy.choice import Candidate
 from jumping_vpn.core.ready import (
     Adopt,
@@ -148,10 +147,8 @@ class ClientCore:
                 on_message(desk, turn, given)
             case f.ResponseOpened():
                 derive = jumps.on_response(desk, turn, given)
-            case f.PathAnswered() | f.PathFellSilent() | f.PathFailed():
+            case _ if isinstance(given, f.OfPath):
                 self._on_path(turn, given)
-            case f.PathSized():
-                self._on_sized(turn, given)
             case _ if isinstance(given, f.OfBinding):
                 self._on_binding(turn, given)
             case _:
@@ -287,7 +284,7 @@ class ClientCore:
                 over = Reason.SESSION_GONE
                 self._desk.finish(turn, Outcome.TERMINATED, over.value, reason=over)
 
-    def _on_path(self, turn: Turn, fact: f.PathAnswered | f.PathFellSilent | f.PathFailed) -> None:
+    def _on_path(self, turn: Turn, fact: f.OfPath) -> None:
         desk = self._desk
         match fact:
             case f.PathAnswered():
@@ -299,6 +296,8 @@ class ClientCore:
                 jumps.lose(desk, turn, Reason.SOCKET_ERROR)
             case f.PathFailed():
                 self._on_silent_path(turn, fact.path, Reason.SOCKET_ERROR)
+            case f.PathSized():
+                jumps.on_sized(desk, turn, fact)
 
     def _on_binding(self, turn: Turn, fact: f.OfBinding) -> None:
         desk = self._desk
@@ -313,7 +312,7 @@ class ClientCore:
                 desk.timers["moved"] = Millis(turn.now + REBINDING_MEMORY)
                 if desk.unwell:
                     jumps.lose(desk, turn, Reason.NAT_REBINDING)
-            case f.ResetHinted():
+            case f.ResetHinted() if "reset" not in desk.timers:
                 self._on_reset(turn)
             case f.BindingWorn():
                 desk.timers["rekey"] = turn.now
@@ -351,17 +350,6 @@ class ClientCore:
             pursuit.note_change(now=turn.now)
             self._ask_if_due(turn)
 
-    def _on_sized(self, turn: Turn, fact: f.PathSized) -> None:
-        """Give up a binding too narrow for the base, where a wider path answers."""
-        desk = self._desk
-        desk.paths.resize(fact.path, size=fact.after)
-        events.observe_size(desk, turn, fact)
-        path = desk.paths.find(desk.active)
-        if fact.path == desk.active and path is not None and path.candidate.narrow:
-            others = (each for each in desk.paths.candidates if each.measured and not each.narrow)
-            if any(each.loss < SILENT_LOSS for each in others):
-                jumps.lose(desk, turn, Reason.PATH_MTU_FAILED)
-
     def _on_sampled(self, turn: Turn, sample: f.PathSampled) -> None:
         desk = self._desk
         desk.unwell = sample.late_us > 0
@@ -396,8 +384,6 @@ class ClientCore:
     def _on_reset(self, turn: Turn) -> None:
         """Probe first: the hint may have been delayed, and an answer says where to ask."""
         desk, path = self._desk, self._desk.paths.find(self._desk.active)
-        if "reset" in desk.timers:
-            return
         lookup_id = None if path is None else desk.paths.lookup_id(path, reuse=True)
         if path is None or lookup_id is None:
             jumps.lose(desk, turn, Reason.GATEWAY_RESTARTED)

@@ -4,15 +4,16 @@ from typing import Final
 
 from jumping_vpn.core.chronicle import REASONS, Known
 from jumping_vpn.core.client_desk import SELF, Adopted, ClientDesk, Jumped, Turn
-from jumping_vpn.core.client_events import cause_of, learn_end, observe_denial
+from jumping_vpn.core.client_events import cause_of, learn_end, observe_denial, observe_size
 from jumping_vpn.core.event_data import (
     AttemptData,
     RejectData,
 )
 from jumping_vpn.core.events import EventType, candidate_figures
-from jumping_vpn.core.facts import ResponseOpened
+from jumping_vpn.core.facts import PathSized, ResponseOpened
 from jumping_vpn.core.ids import BindingEpoch, Millis, NodeId, SessionId
 from jumping_vpn.core.policy.choice import (
+    SILENT_LOSS,
     Candidate,
     Decision,
     Verdict,
@@ -59,6 +60,18 @@ def lose(desk: ClientDesk, turn: Turn, cause: Reason, *, detect_ms: int = 0) -> 
     for timer in ("reset", "moved", "rekey", "choose"):
         desk.timers.pop(timer, None)
     pursue(desk, turn, cause, lost=lost, detect_ms=detect_ms)
+
+
+def on_sized(desk: ClientDesk, turn: Turn, fact: PathSized) -> None:
+    """Give up a binding too narrow for the base size of packets, where a wider path answers."""
+    desk.paths.resize(fact.path, size=fact.after)
+    observe_size(desk, turn, fact)
+    path = desk.paths.find(desk.active)
+    if path is None or path.id != fact.path or not path.candidate.narrow:
+        return
+    others = (each for each in desk.paths.candidates if each.measured and not each.narrow)
+    if any(each.loss < SILENT_LOSS for each in others):
+        lose(desk, turn, Reason.PATH_MTU_FAILED)
 
 
 def pursue(

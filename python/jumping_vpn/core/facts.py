@@ -209,6 +209,9 @@ class PathSized(Struct, frozen=True, kw_only=True):
 OfBinding: TypeAlias = PathSampled | BindingSilent | BindingWorn | AddressMoved | ResetHinted
 """What a client hears of the one binding that the fact names, and of no other."""
 
+OfPath: TypeAlias = PathAnswered | PathFellSilent | PathFailed | PathSized
+"""What a client hears of one of its paths."""
+
 Fact: TypeAlias = (
     BirthProven
     | ReattachRequested
