@@ -409,9 +409,7 @@ impl DataPlane {
             let (loss_in, loss_out) = facts::losses(&figures);
             let (srtt, jitter, base) = (figures.srtt_us, figures.jitter_us, figures.base_rtt_us);
             let (bytes_in, bytes_out) = (view.bytes_in, view.bytes_out);
-            let state = (view.path, view.active, view.up);
-            let (path, active, up) = state;
-            let size = view.packet_size;
+            let PathView { path, active, up, packet_size: size, .. } = view;
             (path, active, up, srtt, jitter, base, loss_in, loss_out, bytes_in, bytes_out, size)
         };
         Ok(views.into_iter().map(row).collect())

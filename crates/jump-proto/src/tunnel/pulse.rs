@@ -119,7 +119,7 @@ impl Tunnel {
     }
 
     /// When the newest heartbeat was sent that the peer of the current binding has heard.
-    fn proven_out(&self) -> Instant {
+    pub(super) fn proven_out(&self) -> Instant {
         self.current.as_ref().map_or(Instant(0), |binding| binding.liveness.proven_out())
     }
 

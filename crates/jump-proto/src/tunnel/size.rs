@@ -47,8 +47,7 @@ impl Tunnel {
             self.send_report(scope);
         }
         if shrinks {
-            let _ = self.retention.begin_resend(None);
-            self.pump(scope);
+            self.resend_swallowed(self.proven_out(), scope);
         }
     }
 

@@ -26,6 +26,26 @@ fn longest_data(world: &World) -> usize {
     world.captured.iter().filter(is_data).map(Vec::len).max().unwrap_or(0)
 }
 
+impl World {
+    /// Sends a packet of `length` bytes each way every 5 ms. Returns the next number.
+    fn bulk(&mut self, mut number: u64, length: u16, span: Duration) -> u64 {
+        let end = self.now + span;
+        while self.now < end {
+            self.send_of(End::Client, number, length);
+            self.send_of(End::Gateway, number + 1, length);
+            number += 2;
+            self.run(Duration::from_millis(5));
+        }
+        number
+    }
+
+    /// The largest packet on a path of the client.
+    fn packet_size(&mut self, path: u32) -> u16 {
+        let views = self.client_mut().paths();
+        views.iter().find(|view| view.path == path).unwrap().packet_size
+    }
+}
+
 #[test]
 fn every_path_is_known_to_carry_the_largest_packet_soon_after_it_is_probed() {
     let mut world = World::attached(1);

@@ -383,24 +383,6 @@ impl World {
         number
     }
 
-    /// The same with packets of `length` bytes.
-    pub fn bulk(&mut self, mut number: u64, length: u16, span: Duration) -> u64 {
-        let end = self.now + span;
-        while self.now < end {
-            self.send_of(End::Client, number, length);
-            self.send_of(End::Gateway, number + 1, length);
-            number += 2;
-            self.run(Duration::from_millis(5));
-        }
-        number
-    }
-
-    /// The largest packet on a path of the client.
-    pub fn packet_size(&mut self, path: u32) -> u16 {
-        let views = self.client_mut().paths();
-        views.iter().find(|view| view.path == path).unwrap().packet_size
-    }
-
     /// The gateway process dies and starts again from what it stored.
     pub fn restart_gateway(&mut self) {
         self.incarnation += 1;
