@@ -6,7 +6,8 @@ use std::error::Error;
 use std::io;
 use std::net::UdpSocket;
 
-use jump_io::tun::{Inbox, Tun};
+use jump_io::tun::{Inbox, Offload, Tun};
+use jump_proto::offload::VnetHeader;
 use rustix::event::{PollFd, PollFlags, poll};
 
 const DATAGRAM_MAX: usize = 65_535;
@@ -16,7 +17,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let [interface, mtu, role, address] = words.as_slice() else {
         return Err("usage: plain_tunnel INTERFACE MTU listen|connect ADDRESS:PORT".into());
     };
-    let tun = Tun::open(interface, mtu.parse()?)?;
+    let tun = Tun::open(interface, mtu.parse()?, Offload::Nothing)?;
     let socket = if role == "listen" {
         UdpSocket::bind(address)?
     } else {
@@ -35,12 +36,12 @@ fn forward(tun: &Tun, socket: &UdpSocket) -> Result<(), Box<dyn Error>> {
     loop {
         let mut ready = [PollFd::new(tun, PollFlags::IN), PollFd::new(socket, PollFlags::IN)];
         poll(&mut ready, None)?;
-        while let Some(packet) = inbox.receive(tun)? {
+        while let Some(read) = inbox.receive(tun)? {
             // Before the other end is known there is nowhere to send it; a full queue drops it.
-            let _ = socket.send(packet);
+            let _ = read.map(|packet| socket.send(packet.packet()));
         }
         while let Some(length) = receive(socket, &mut datagram)? {
-            tun.send(&datagram[..length])?;
+            tun.send(VnetHeader::NONE, &datagram[..length])?;
         }
     }
 }

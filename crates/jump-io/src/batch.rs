@@ -13,6 +13,11 @@
 //! meanwhile; what waits longer is dropped and counted, since a path that stands still must not
 //! stop the others.
 
+mod train;
+
+#[cfg(test)]
+mod tests;
+
 use std::io;
 use std::os::fd::AsFd;
 use std::time::Duration;
@@ -23,7 +28,9 @@ use rustix::fd::OwnedFd;
 
 use crate::counters::Counters;
 use crate::sockets::{OpenSocket, Sockets};
-use crate::sys::message::{Message, Sender};
+use crate::sys::message::Sender;
+
+use train::{Train, datagrams, leave, messages};
 
 /// How long a datagram waits for a blocked socket.
 pub const HOLD: Duration = Duration::from_millis(10);
@@ -31,10 +38,6 @@ pub const HOLD: Duration = Duration::from_millis(10);
 const ARENA: usize = 512 << 10;
 /// Trains that fit.
 const TRAINS: usize = 512;
-/// Datagrams of one train; what every kernel with the offload takes.
-const TRAIN_DATAGRAMS: usize = 64;
-/// Bytes of one train: the payload of the largest UDP packet over IPv4.
-const TRAIN_BYTES: usize = 65_507;
 /// From this many datagrams left behind on, the TUN is not read.
 const CONGESTED: usize = 32;
 
@@ -47,50 +50,6 @@ pub(crate) struct SendBatch {
     held: usize,
     held_since: Option<Instant>,
     sender: Sender,
-}
-
-/// Datagrams of one route that lie end to end; all but the last are of the same size.
-#[derive(Clone, Copy, Debug)]
-struct Train {
-    route: Route,
-    start: usize,
-    length: usize,
-    segment: usize,
-}
-
-impl Train {
-    /// Says whether a datagram of `length` bytes may be coupled on.
-    fn takes(&self, route: &Route, length: usize) -> bool {
-        length <= self.segment
-            && self.length.is_multiple_of(self.segment)
-            && self.length + length <= TRAIN_BYTES
-            && self.length < self.segment * TRAIN_DATAGRAMS
-            && self.route == *route
-    }
-
-    fn datagrams(&self) -> usize {
-        self.length.div_ceil(self.segment)
-    }
-
-    /// Leaves the first datagrams behind.
-    fn skip(&mut self, datagrams: usize) {
-        let skipped = (datagrams * self.segment).min(self.length);
-        self.start += skipped;
-        self.length -= skipped;
-    }
-
-    /// Its first datagrams, at most so many, as one message.
-    fn message<'a>(&self, datagrams: usize, arena: &'a [u8]) -> Message<'a> {
-        let Route { via, remote, local } = self.route;
-        let connected = matches!(via, Via::Path(_));
-        let length = self.length.min(datagrams * self.segment);
-        Message {
-            bytes: &arena[self.start..self.start + length],
-            segment: (length > self.segment).then_some(self.segment as u16),
-            to: (!connected).then_some(remote),
-            source: local.filter(|_| !connected),
-        }
-    }
 }
 
 /// What a path's socket refused, told to the engine.
@@ -148,7 +107,7 @@ impl SendBatch {
         self.used += length;
         match self.trains.last_mut() {
             Some(train) if train.takes(&route, length) => train.length += length,
-            _ => self.trains.push(Train { route, start, length, segment: length }),
+            _ => self.trains.push(Train::new(route, start, length)),
         }
         &mut self.arena[start..start + length]
     }
@@ -277,45 +236,6 @@ enum Attempt {
     Alone,
 }
 
-fn datagrams(trains: &[Train]) -> usize {
-    trains.iter().map(Train::datagrams).sum()
-}
-
-/// The messages of a call: trains, or the datagrams of each.
-fn messages<'a>(
-    trains: &'a [Train],
-    coupled: bool,
-    arena: &'a [u8],
-) -> impl Iterator<Item = Message<'a>> {
-    trains.iter().flat_map(move |train| {
-        let count = if coupled { 1 } else { train.datagrams() };
-        (0..count).map(move |datagram| {
-            let mut rest = *train;
-            rest.skip(datagram);
-            rest.message(if coupled { TRAIN_DATAGRAMS } else { 1 }, arena)
-        })
-    })
-}
-
-/// Leaves behind what `sent` messages carried, and returns how many trains are through.
-fn leave(trains: &mut [Train], sent: usize, coupled: bool, counters: &Counters) -> usize {
-    if coupled {
-        counters.datagrams_out.add(datagrams(&trains[..sent]));
-        counters.trains_out.add(sent);
-        return sent;
-    }
-    counters.datagrams_out.add(sent);
-    let mut left = sent;
-    for (through, train) in trains.iter_mut().enumerate() {
-        if left < train.datagrams() {
-            train.skip(left);
-            return through;
-        }
-        left -= train.datagrams();
-    }
-    trains.len()
-}
-
 /// Tells of a path's local failure once, and returns how many of the run's trains share it.
 fn give_up(
     socket: &mut OpenSocket,
@@ -374,205 +294,5 @@ impl Setback {
             libc::EMSGSIZE => Self::TooBig,
             errno => Self::Failed(errno),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::net::UdpSocket;
-
-    use rustix::event::epoll;
-
-    use super::*;
-    use crate::sys::message::send_without_checksums;
-    use crate::udp::Udp;
-
-    /// Two paths to sockets of the test.
-    struct World {
-        batch: SendBatch,
-        sockets: Sockets,
-        epoll: OwnedFd,
-        counters: Counters,
-        failures: Vec<SocketFailed>,
-        remotes: [UdpSocket; 2],
-    }
-
-    impl World {
-        fn new() -> Self {
-            let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).expect("an epoll");
-            let mut sockets = Sockets::new(0);
-            let remotes = [0, 1].map(|path| {
-                let remote = UdpSocket::bind("127.0.0.1:0").expect("bound");
-                let address = remote.local_addr().expect("an address");
-                let udp = Udp::connect(path, "", address, 0).expect("connected");
-                sockets.add(udp, &epoll).expect("watched");
-                remote
-            });
-            let (batch, counters) = (SendBatch::new(), Counters::default());
-            Self { batch, sockets, epoll, counters, failures: Vec::new(), remotes }
-        }
-
-        fn push(&mut self, path: u32, bytes: &[u8]) {
-            let remote = self.remotes[path as usize].local_addr().expect("an address");
-            let route = Route { via: Via::Path(path), remote, local: None };
-            self.batch.push(route, bytes.len()).copy_from_slice(bytes);
-        }
-
-        fn flush(&mut self, now: Instant) {
-            let Self { batch, sockets, epoll, counters, failures, .. } = self;
-            batch.flush(&mut Outside { sockets, epoll, counters, failures }, now);
-        }
-
-        fn block(&mut self, path: u32, blocked: bool) {
-            let socket = self.sockets.get_mut(Via::Path(path)).expect("open");
-            socket.set_blocked(blocked, &self.epoll);
-        }
-
-        fn received(&self, path: usize) -> Vec<u8> {
-            let mut buffer = [0; 64];
-            let length = self.remotes[path].recv(&mut buffer).expect("received");
-            buffer[..length].to_vec()
-        }
-    }
-
-    #[test]
-    fn a_blocked_socket_keeps_its_datagrams_and_stops_no_other() {
-        let mut world = World::new();
-        world.block(0, true);
-
-        world.push(0, b"first");
-        world.push(1, b"through");
-        world.push(0, b"second");
-        world.flush(Instant(0));
-        assert_eq!(world.received(1), b"through");
-        world.block(0, false);
-        world.push(0, b"third");
-        world.flush(Instant(5_000));
-
-        for expected in [&b"first"[..], b"second", b"third"] {
-            assert_eq!(world.received(0), expected);
-        }
-        assert_eq!(world.batch.expiry(), None);
-    }
-
-    #[test]
-    fn datagrams_of_one_size_leave_as_one_message_and_arrive_apart() {
-        let mut world = World::new();
-
-        for bytes in [&b"one"[..], b"two", b"six", b"9", b"ten", b"four"] {
-            world.push(0, bytes);
-        }
-        world.flush(Instant(0));
-
-        for expected in [&b"one"[..], b"two", b"six", b"9", b"ten", b"four"] {
-            assert_eq!(world.received(0), expected);
-        }
-        assert_eq!(
-            world.counters.trains_out.get(),
-            3,
-            "the short one and the longer one end trains"
-        );
-        assert_eq!(world.counters.datagrams_out.get(), 6);
-    }
-
-    #[test]
-    fn a_train_is_no_longer_than_the_kernel_takes() {
-        let mut world = World::new();
-
-        for _ in 0..130 {
-            world.push(0, b"small");
-        }
-        for _ in 0..46 {
-            world.push(1, &[7; 1_440]);
-        }
-
-        let lengths: Vec<usize> = world.batch.trains.iter().map(Train::datagrams).collect();
-        assert_eq!(lengths, [64, 64, 2, 45, 1]);
-    }
-
-    #[test]
-    fn a_socket_that_refuses_trains_is_remembered_and_gets_every_datagram_alone() {
-        let mut world = World::new();
-        let socket = world.sockets.get_mut(Via::Path(0)).expect("open");
-        send_without_checksums(socket.udp.as_fd()).expect("set");
-
-        for _ in 0..2 {
-            for bytes in [&b"one"[..], b"two", b"six", b"9"] {
-                world.push(0, bytes);
-            }
-            world.flush(Instant(0));
-            for expected in [&b"one"[..], b"two", b"six", b"9"] {
-                assert_eq!(world.received(0), expected);
-            }
-        }
-
-        assert_eq!(world.counters.trains_refused.get(), 1);
-        assert_eq!(world.counters.datagrams_out.get(), 8);
-        assert_eq!(world.counters.send_errors.get(), 0);
-    }
-
-    #[test]
-    fn what_waited_too_long_is_dropped_and_counted() {
-        let mut world = World::new();
-        world.block(0, true);
-        world.push(0, b"one");
-        world.push(0, b"two");
-
-        world.flush(Instant(1));
-        assert_eq!(world.batch.expiry(), Some(Instant(1) + HOLD));
-        world.flush(Instant(1) + HOLD);
-
-        assert_eq!(world.counters.send_blocked.get(), 2);
-        assert_eq!(world.batch.expiry(), None);
-    }
-
-    #[test]
-    fn what_is_larger_than_the_way_is_told_with_its_size_and_stops_no_other() {
-        let mut world = World::new();
-        let larger_than_udp = vec![0; 65_600];
-
-        world.push(0, &larger_than_udp);
-        world.push(0, b"behind it");
-        world.flush(Instant(0));
-
-        let refused = SocketFailed::TooBig { via: Via::Path(0), size: larger_than_udp.len() };
-        assert_eq!(
-            (world.failures.as_slice(), world.received(0)),
-            ([refused].as_slice(), b"behind it".to_vec())
-        );
-        assert_eq!(world.counters.send_too_big.get(), 1);
-    }
-
-    #[test]
-    fn a_batch_is_congested_by_what_it_holds_and_not_by_what_is_new() {
-        let mut world = World::new();
-        world.block(0, true);
-        for _ in 0..CONGESTED {
-            world.push(0, b"waits");
-        }
-        assert!(!world.batch.is_congested());
-
-        world.flush(Instant(0));
-        assert!(world.batch.is_congested());
-        world.block(0, false);
-        world.flush(Instant(0));
-
-        assert!(!world.batch.is_congested());
-    }
-
-    #[test]
-    fn a_batch_has_room_for_so_many_datagrams_and_bytes() {
-        let mut world = World::new();
-
-        assert!(world.batch.has_room(ARENA));
-        assert!(!world.batch.has_room(ARENA + 1));
-        for train in 0..TRAINS {
-            assert!(world.batch.has_room(1));
-            world.push(train as u32 % 2, b"x");
-        }
-        assert!(!world.batch.has_room(0));
-
-        assert_eq!(world.batch.clear(), TRAINS);
-        assert!(world.batch.has_room(ARENA));
     }
 }

@@ -60,10 +60,14 @@ counters! {
     trains_refused,
     #[doc = "Turns of the loop."]
     turns,
-    #[doc = "Packets read from the TUN."]
+    #[doc = "Packets that the TUN gave."]
     tun_in,
-    #[doc = "Packets written to the TUN."]
+    #[doc = "Reads that brought them; one brings up to 64 KiB of one flow."]
+    tun_reads,
+    #[doc = "Reads that brought what cannot be cut into packets."]
+    tun_malformed,
+    #[doc = "Writes to the TUN; one takes up to 64 KiB of one flow."]
     tun_out,
-    #[doc = "Packets that the TUN refused, or that came while there was none."]
+    #[doc = "Writes that the TUN refused, or that came while there was none."]
     tun_refused,
 }

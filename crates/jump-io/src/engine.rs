@@ -5,6 +5,7 @@
 
 use jump_proto::engine::{Engine, Route, Sink, Via};
 use jump_proto::fact::Fact;
+use jump_proto::offload::Plan;
 use jump_proto::time::Instant;
 
 use crate::facts::Weight;
@@ -22,7 +23,7 @@ pub trait PacketEngine: Send + 'static {
         now: Instant,
         sink: &mut S,
     );
-    fn handle_tun<S: Sink>(&mut self, inner: &mut [u8], now: Instant, sink: &mut S);
+    fn handle_tun<S: Sink>(&mut self, read: &Plan<'_>, now: Instant, sink: &mut S);
     fn handle_timeout<S: Sink>(&mut self, now: Instant, sink: &mut S);
     fn handle_socket_error(&mut self, via: Via, errno: i32);
     fn handle_too_big(&mut self, via: Via, size: usize, now: Instant);
@@ -47,8 +48,8 @@ impl PacketEngine for Engine {
         self.handle_datagram(from, datagram, now, sink);
     }
 
-    fn handle_tun<S: Sink>(&mut self, inner: &mut [u8], now: Instant, sink: &mut S) {
-        self.handle_tun(inner, now, sink);
+    fn handle_tun<S: Sink>(&mut self, read: &Plan<'_>, now: Instant, sink: &mut S) {
+        self.handle_tun(read, now, sink);
     }
 
     fn handle_timeout<S: Sink>(&mut self, now: Instant, sink: &mut S) {

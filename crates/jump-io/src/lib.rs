@@ -22,6 +22,7 @@ pub mod host;
 pub mod keyfile;
 pub mod link;
 pub mod outbox;
+mod outlet;
 mod packet_loop;
 pub mod plane;
 mod sockets;

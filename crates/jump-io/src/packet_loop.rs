@@ -21,8 +21,9 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jump_proto::engine::{Route, Sink, Via};
-use jump_proto::time::{Entropy, Instant};
+use jump_proto::engine::{Route, Via};
+use jump_proto::offload::Coalescer;
+use jump_proto::time::Instant;
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll;
 use rustix::fd::{AsFd, OwnedFd};
@@ -31,13 +32,13 @@ use rustix::time::{
     timerfd_settime,
 };
 
-use crate::batch::{Outside, SendBatch, SocketFailed};
-use crate::clock::{self, SystemEntropy};
-use crate::counters::Counters;
+use crate::batch::{SendBatch, SocketFailed};
+use crate::clock;
 use crate::engine::PacketEngine;
+use crate::outlet::{Outlet, Wires};
 use crate::plane::{Core, Handover, Shared};
 use crate::sockets::Sockets;
-use crate::tun::{Inbox, Tun};
+use crate::tun::{Inbox, Offload};
 use crate::turnstile::Poisoned;
 use crate::udp::{Mail, RECEIVE_MESSAGES};
 
@@ -81,22 +82,6 @@ impl From<Poisoned> for Failure {
     }
 }
 
-/// What leads out of the process.
-struct Wires {
-    epoll: OwnedFd,
-    tun: Option<Tun>,
-    sockets: Sockets,
-    batch: SendBatch,
-    /// Sockets that failed since the engine was told.
-    failures: Vec<SocketFailed>,
-}
-
-impl Wires {
-    fn outlet<'a>(&'a mut self, counters: &'a Counters, now: Instant) -> Outlet<'a> {
-        Outlet { wires: self, counters, entropy: SystemEntropy, now }
-    }
-}
-
 /// The loop's own things; what it shares is in [`Shared`].
 pub(crate) struct PacketLoop<E: PacketEngine> {
     shared: Arc<Shared<E>>,
@@ -106,6 +91,8 @@ pub(crate) struct PacketLoop<E: PacketEngine> {
     armed: Option<Instant>,
     closing: Vec<Via>,
     deadline: Option<Instant>,
+    /// The bell rang: something may wait to be taken over.
+    woken: bool,
     tun_ready: bool,
     tun_watched: bool,
     inbox: Inbox,
@@ -128,6 +115,7 @@ impl<E: PacketEngine> PacketLoop<E> {
             wires: Wires {
                 epoll,
                 tun: None,
+                coalescer: None,
                 sockets: Sockets::new(FIRST_SOCKET),
                 batch: SendBatch::new(),
                 failures: Vec::new(),
@@ -136,6 +124,7 @@ impl<E: PacketEngine> PacketLoop<E> {
             armed: None,
             closing: Vec::new(),
             deadline: None,
+            woken: true,
             tun_ready: false,
             tun_watched: false,
             inbox: Inbox::new(),
@@ -178,11 +167,15 @@ impl<E: PacketEngine> PacketLoop<E> {
         }
         self.ready.clear();
         self.tun_ready = false;
+        self.woken = false;
         for event in &self.events {
             // The kernel packs the structure: its fields are copied, not borrowed.
             let (key, flags) = (event.data.u64(), event.flags);
             match key {
-                WAKE => self.shared.wake.clear(),
+                WAKE => {
+                    self.shared.wake.clear();
+                    self.woken = true;
+                }
                 TIMER => {
                     // What it counted does not matter: the clock says what is due.
                     let _ = rustix::io::read(&self.timer, &mut [0; 8]);
@@ -205,6 +198,9 @@ impl<E: PacketEngine> PacketLoop<E> {
     }
 
     fn take_over(&mut self) -> Result<(), Failure> {
+        if !self.woken {
+            return Ok(());
+        }
         for handover in self.shared.take_handovers() {
             match handover {
                 Handover::ClosePath(path) => self.closing.push(Via::Path(path)),
@@ -221,6 +217,9 @@ impl<E: PacketEngine> PacketLoop<E> {
                         epoll::EventFlags::IN,
                     )
                     .map_err(io_failure("watching the TUN"))?;
+                    let udp = tun.offload() >= Offload::Udp;
+                    let joins = tun.offload() >= Offload::Tcp;
+                    self.wires.coalescer = joins.then(|| Coalescer::new(udp));
                     self.wires.tun = Some(tun);
                     self.tun_watched = true;
                 }
@@ -278,7 +277,7 @@ impl<E: PacketEngine> PacketLoop<E> {
         }
         drop(core);
         outlet.counters.datagrams_in.add(opened);
-        outlet.send();
+        outlet.finish();
         Ok(())
     }
 
@@ -308,7 +307,7 @@ impl<E: PacketEngine> PacketLoop<E> {
         let tun_open = engine.tun_open(now);
         drop(core);
 
-        outlet.send();
+        outlet.finish();
         if !self.wires.failures.is_empty() {
             // The engine is told in the next turn, which comes at once.
             self.shared.wake.ring();
@@ -318,6 +317,9 @@ impl<E: PacketEngine> PacketLoop<E> {
 
     /// Puts what was found on the way up.
     fn report(&mut self) {
+        if self.facts.is_empty() {
+            return;
+        }
         let facts = self.facts.drain(..);
         self.shared.facts.push(facts.map(|fact| (E::weigh(&fact), fact)));
     }
@@ -361,57 +363,26 @@ fn read_tun<E: PacketEngine>(
     inbox: &mut Inbox,
     outlet: &mut Outlet<'_>,
 ) -> Result<(), Failure> {
-    let mut read = 0;
+    let (mut read, mut packets) = (0, 0);
     while read < TUN_PACKETS && engine.tun_open(outlet.now) && !outlet.wires.batch.is_congested() {
         let Some(tun) = &outlet.wires.tun else {
             break;
         };
-        let Some(packet) = inbox.receive(tun).map_err(|_| Failure::TunGone)? else {
+        let Some(brought) = inbox.receive(tun).map_err(|_| Failure::TunGone)? else {
             break;
         };
         read += 1;
-        engine.handle_tun(packet, outlet.now, outlet);
+        match brought {
+            Ok(plan) => {
+                packets += plan.count();
+                engine.handle_tun(&plan, outlet.now, outlet);
+            }
+            Err(_) => outlet.counters.tun_malformed.add(1),
+        }
     }
-    outlet.counters.tun_in.add(read);
+    outlet.counters.tun_reads.add(read);
+    outlet.counters.tun_in.add(packets);
     Ok(())
-}
-
-/// Where the engine's packets go.
-struct Outlet<'a> {
-    wires: &'a mut Wires,
-    counters: &'a Counters,
-    entropy: SystemEntropy,
-    now: Instant,
-}
-
-impl Outlet<'_> {
-    fn send(&mut self) {
-        let Wires { epoll, sockets, batch, failures, .. } = &mut *self.wires;
-        batch.flush(&mut Outside { sockets, epoll, counters: self.counters, failures }, self.now);
-    }
-}
-
-impl Sink for Outlet<'_> {
-    fn deliver(&mut self, inner: &[u8]) {
-        let tun = self.wires.tun.as_ref();
-        let written = tun.is_some_and(|tun| tun.send(inner).is_ok());
-        let counter = if written { &self.counters.tun_out } else { &self.counters.tun_refused };
-        counter.add(1);
-    }
-
-    fn buffer(&mut self, route: Route, len: usize) -> &mut [u8] {
-        if !self.wires.batch.has_room(len) {
-            self.send();
-        }
-        if !self.wires.batch.has_room(len) {
-            self.counters.send_overflow.add(self.wires.batch.clear());
-        }
-        self.wires.batch.push(route, len)
-    }
-
-    fn entropy(&mut self) -> &mut dyn Entropy {
-        &mut self.entropy
-    }
 }
 
 fn timespec(duration: Duration) -> Timespec {

@@ -24,7 +24,7 @@ use crate::engine::PacketEngine;
 use crate::facts::{Bell, CAPACITY, Drained, FactQueue};
 use crate::outbox::Outbox;
 use crate::packet_loop::PacketLoop;
-use crate::tun::Tun;
+use crate::tun::{Offload, Tun};
 use crate::turnstile::Turnstile;
 use crate::udp::Udp;
 
@@ -125,10 +125,10 @@ impl<E: PacketEngine> Plane<E> {
         self.shared.facts.ring();
     }
 
-    /// Opens the TUN device and returns its name.
-    pub fn open_tun(&self, name: &str, mtu: u32) -> Result<String, PlaneError> {
+    /// Opens the TUN device with as much of `most` as the kernel gives, and returns its name.
+    pub fn open_tun(&self, name: &str, mtu: u32, most: Offload) -> Result<String, PlaneError> {
         self.shared.check()?;
-        let tun = Tun::open(name, mtu)?;
+        let tun = Tun::open(name, mtu, most)?;
         let name = tun.name().to_owned();
         self.shared.hand_over(Handover::Tun(tun));
         Ok(name)

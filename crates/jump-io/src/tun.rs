@@ -1,13 +1,15 @@
 //! The TUN device.
 //!
-//! Packets go in and out through one type, one packet at a time. A later offload (`IFF_VNET_HDR`,
-//! where one read brings many packets of one flow) changes what [`Inbox`] does between two reads,
-//! not its callers.
+//! One read brings one packet, or many of one flow that the kernel has not cut yet; one write takes
+//! as much. A header before each says what is left to do. Where the kernel does not know such
+//! headers, or some kind of offload, the next smaller [`Offload`] is tried.
 
 use std::fs::OpenOptions;
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
+
+use jump_proto::offload::{Plan, Unsegmentable, VnetHeader};
 
 use crate::sys;
 
@@ -16,38 +18,104 @@ const QUEUE_LENGTH: u32 = 2_000;
 /// The largest packet of either IP version without jumbograms.
 const PACKET_MAX: usize = 65_535;
 
+/// What kernel and data plane leave undone for each other; each kind includes those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Offload {
+    /// Every packet is whole, and no header stands before it.
+    Nothing,
+    /// Checksums.
+    Checksums,
+    /// The cutting of TCP streams into packets.
+    Tcp,
+    /// The cutting of runs of UDP datagrams.
+    Udp,
+}
+
+impl Offload {
+    /// All there are.
+    pub const ALL: Self = Self::Udp;
+
+    /// From this one down to nothing.
+    fn and_less(self) -> impl Iterator<Item = Self> {
+        let kinds = [Self::Udp, Self::Tcp, Self::Checksums, Self::Nothing];
+        kinds.into_iter().filter(move |kind| *kind <= self)
+    }
+
+    fn flags(self) -> libc::c_uint {
+        let tcp = libc::TUN_F_TSO4 | libc::TUN_F_TSO6 | libc::TUN_F_TSO_ECN;
+        match self {
+            Self::Nothing => 0,
+            Self::Checksums => libc::TUN_F_CSUM,
+            Self::Tcp => libc::TUN_F_CSUM | tcp,
+            Self::Udp => libc::TUN_F_CSUM | tcp | libc::TUN_F_USO4 | libc::TUN_F_USO6,
+        }
+    }
+}
+
 /// An open TUN device; it disappears when this is dropped.
 #[derive(Debug)]
 pub struct Tun {
     device: OwnedFd,
     name: String,
+    offload: Offload,
 }
 
 impl Tun {
     /// Creates the device `name` (`jvpn%d` lets the kernel number it) and sets its MTU and queue;
-    /// it is left down.
-    pub fn open(name: &str, mtu: u32) -> io::Result<Self> {
-        let device: OwnedFd = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .custom_flags(libc::O_NONBLOCK)
-            .open("/dev/net/tun")?
-            .into();
-        let name = sys::tun::attach(device.as_fd(), name)?;
-        sys::tun::set_mtu(&name, mtu)?;
-        sys::tun::set_queue_length(&name, QUEUE_LENGTH)?;
-        Ok(Self { device, name })
+    /// it is left down. It has as much of `most` as the kernel gives.
+    pub fn open(name: &str, mtu: u32, most: Offload) -> io::Result<Self> {
+        let mut refused = None;
+        for offload in most.and_less() {
+            match Self::attach(name, offload) {
+                Ok(tun) => {
+                    sys::tun::set_mtu(&tun.name, mtu)?;
+                    sys::tun::set_queue_length(&tun.name, QUEUE_LENGTH)?;
+                    return Ok(tun);
+                }
+                // Only what it is asked for can be invalid; anything else another try cannot mend.
+                Err(error) if error.raw_os_error() == Some(libc::EINVAL) => refused = Some(error),
+                Err(error) => return Err(error),
+            }
+        }
+        Err(refused.unwrap_or_else(|| io::ErrorKind::Unsupported.into()))
     }
 
-    /// Writes one packet.
-    pub fn send(&self, packet: &[u8]) -> io::Result<()> {
-        rustix::io::retry_on_intr(|| rustix::io::write(&self.device, packet))?;
+    /// Writes what `header` describes; returns once the kernel has taken or refused it.
+    pub fn send(&self, header: VnetHeader, packet: &[u8]) -> io::Result<()> {
+        let encoded = header.encode();
+        let slices = [IoSlice::new(&encoded), IoSlice::new(packet)];
+        let slices = if self.has_headers() { &slices[..] } else { &slices[1..] };
+        rustix::io::retry_on_intr(|| rustix::io::writev(&self.device, slices))?;
         Ok(())
     }
 
     /// Returns the name that the kernel gave.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Returns what the kernel agreed to.
+    pub fn offload(&self) -> Offload {
+        self.offload
+    }
+
+    fn attach(name: &str, offload: Offload) -> io::Result<Self> {
+        let device: OwnedFd = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .custom_flags(libc::O_NONBLOCK)
+            .open("/dev/net/tun")?
+            .into();
+        let headers = offload != Offload::Nothing;
+        let name = sys::tun::attach(device.as_fd(), name, headers)?;
+        if headers {
+            sys::tun::set_offload(device.as_fd(), offload.flags())?;
+        }
+        Ok(Self { device, name, offload })
+    }
+
+    fn has_headers(&self) -> bool {
+        self.offload != Offload::Nothing
     }
 }
 
@@ -57,20 +125,23 @@ impl AsFd for Tun {
     }
 }
 
-/// Where packets from the TUN are read into, one after the other.
+/// Where reads from the TUN go, one after the other.
 #[derive(Debug)]
 pub struct Inbox(Box<[u8]>);
 
+/// What one read brought.
+pub type Read<'a> = Result<Plan<'a>, Unsegmentable>;
+
 impl Inbox {
-    /// Makes room for the largest packet.
+    /// Makes room for the largest packet and its header.
     pub fn new() -> Self {
-        Self(vec![0; PACKET_MAX].into_boxed_slice())
+        Self(vec![0; VnetHeader::LENGTH + PACKET_MAX].into_boxed_slice())
     }
 
-    /// Returns the next packet, or `None` when there is none yet.
-    pub fn receive(&mut self, tun: &Tun) -> io::Result<Option<&mut [u8]>> {
+    /// Returns what the next read brings, or `None` when there is nothing yet.
+    pub fn receive(&mut self, tun: &Tun) -> io::Result<Option<Read<'_>>> {
         match rustix::io::retry_on_intr(|| rustix::io::read(tun, &mut *self.0)) {
-            Ok(length) => Ok(Some(&mut self.0[..length])),
+            Ok(length) => Ok(Some(plan(&self.0[..length], tun.has_headers()))),
             Err(rustix::io::Errno::AGAIN) => Ok(None),
             Err(error) => Err(error.into()),
         }
@@ -81,4 +152,12 @@ impl Default for Inbox {
     fn default() -> Self {
         Self::new()
     }
+}
+
+fn plan(bytes: &[u8], headers: bool) -> Read<'_> {
+    if !headers {
+        return Plan::of(&VnetHeader::NONE, bytes);
+    }
+    let (header, packet) = bytes.split_first_chunk().ok_or(Unsegmentable::Headers)?;
+    Plan::of(&VnetHeader::decode(header)?, packet)
 }

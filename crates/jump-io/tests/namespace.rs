@@ -10,6 +10,7 @@ use std::net::{Ipv4Addr, UdpSocket};
 use std::time::Duration;
 
 use jump_io::plane::{Plane, PlaneError};
+use jump_io::tun::Offload;
 
 use jump_proto::engine::Via;
 
@@ -140,7 +141,7 @@ fn a_tun_forwards_a_whole_burst_to_the_path() {
 
 fn plane_with_tun() -> Plane<Echo> {
     let plane = Plane::new(Echo::default()).expect("a plane");
-    assert_eq!(plane.open_tun("jvpn%d", 1_400).expect("a TUN"), "jvpn0");
+    assert_eq!(plane.open_tun("jvpn%d", 1_400, Offload::ALL).expect("a TUN"), "jvpn0");
     ip(&format!("addr add {INSIDE}/24 dev jvpn0"));
     ip("link set jvpn0 up");
     plane.start().expect("started");

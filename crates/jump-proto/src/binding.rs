@@ -3,7 +3,9 @@
 //! Everything here dies with the binding: traffic keys, control counters, the verdict on its path. What
 //! outlives it (data counters, the receive window, retention) belongs to the [`Tunnel`](crate::tunnel).
 
+use alloc::borrow::Cow;
 use alloc::collections::VecDeque;
+use alloc::vec;
 
 mod reassembly;
 
@@ -13,6 +15,7 @@ use crate::engine::{Route, Sink};
 use crate::index::ReceiverIndex;
 use crate::keys::{BindingKeys, Secret32};
 use crate::liveness::Liveness;
+use crate::offload::Plan;
 use crate::packet::{
     BOUND_HEADER, Bound, DATA_OVERHEAD, DataFragment, FRAGMENT_HEADER, FRAGMENTS_MAX, header,
 };
@@ -35,6 +38,41 @@ pub(crate) const INNER_MAX: usize = (DATAGRAM_MAX - FRAGMENT_HEADER - TAG) * FRA
 const PACKETS_WORN: u32 = 1 << 27;
 /// Sent CONTROL packets that a RESET_HINT may still be about.
 const TRIGGERS: usize = 16;
+
+/// Bytes of an inner packet, in one place or still to be cut from what the TUN gave.
+#[derive(Clone, Copy)]
+pub(crate) enum Inner<'a> {
+    Whole(&'a [u8]),
+    Cut(&'a Plan<'a>, usize),
+}
+
+impl<'a> Inner<'a> {
+    pub(crate) fn len(self) -> usize {
+        match self {
+            Self::Whole(bytes) => bytes.len(),
+            Self::Cut(plan, index) => plan.length(index),
+        }
+    }
+
+    /// Writes the packet to a place of its length.
+    pub(crate) fn write(self, to: &mut [u8]) {
+        match self {
+            Self::Whole(bytes) => to.copy_from_slice(bytes),
+            Self::Cut(plan, index) => plan.write(index, to),
+        }
+    }
+
+    fn to_bytes(self) -> Cow<'a, [u8]> {
+        match self {
+            Self::Whole(bytes) => Cow::Borrowed(bytes),
+            Self::Cut(plan, index) => {
+                let mut bytes = vec![0; plan.length(index)];
+                plan.write(index, &mut bytes);
+                Cow::Owned(bytes)
+            }
+        }
+    }
+}
 
 /// What a binding is made of.
 pub(crate) struct Parts {
@@ -133,7 +171,7 @@ impl Binding {
     pub(crate) fn send_data<S: Sink>(
         &mut self,
         counter: u64,
-        inner: &[u8],
+        inner: Inner<'_>,
         again: bool,
         now: Instant,
         sink: &mut S,
@@ -151,24 +189,26 @@ impl Binding {
         }
     }
 
-    fn send_fragments<S: Sink>(&mut self, counter: u64, inner: &[u8], sink: &mut S) {
+    fn send_fragments<S: Sink>(&mut self, counter: u64, inner: Inner<'_>, sink: &mut S) {
         let room = self.packet_size - FRAGMENT_HEADER - TAG;
         let count = inner.len().div_ceil(room).min(usize::from(FRAGMENTS_MAX));
-        let parts = inner.chunks(inner.len().div_ceil(count)).zip(0..);
+        let whole = inner.to_bytes();
+        let parts = whole.chunks(whole.len().div_ceil(count)).zip(0..);
         for (part, index) in parts {
             let header = header::data_fragment(self.peer_index, counter, index, count as u8);
-            self.seal(&header, Nonce::fragment(index, counter), part, sink);
+            self.seal(&header, Nonce::fragment(index, counter), Inner::Whole(part), sink);
         }
     }
 
-    /// Copies header and plain bytes into the send batch and seals them there.
-    fn seal<S: Sink>(&mut self, header: &[u8], nonce: Nonce, plain: &[u8], sink: &mut S) {
-        let datagram = sink.buffer(self.route, header.len() + plain.len() + TAG);
+    /// Writes header and plain bytes into the send batch and seals them there.
+    fn seal<S: Sink>(&mut self, header: &[u8], nonce: Nonce, plain: Inner<'_>, sink: &mut S) {
+        let length = plain.len();
+        let datagram = sink.buffer(self.route, header.len() + length + TAG);
         let (front, body) = datagram.split_at_mut(header.len());
         front.copy_from_slice(header);
-        body[..plain.len()].copy_from_slice(plain);
+        plain.write(&mut body[..length]);
         self.keys.data_send.seal(nonce, header, body);
-        self.bytes_out += (header.len() + plain.len() + TAG) as u64;
+        self.bytes_out += (header.len() + length + TAG) as u64;
         self.sent = self.sent.wrapping_add(1);
     }
 

@@ -23,6 +23,7 @@ use crate::index::ReceiverIndex;
 use crate::keys::{Context, Root, Secret32, Side, StaticKey};
 use crate::limits::Limits;
 use crate::liveness::{Liveness, Role};
+use crate::offload::Plan;
 use crate::packet::{Bound, HandshakeResponse, Packet, ResetHint, SessionGone};
 use crate::path::{PathFigures, PathStats};
 use crate::report::ControlKind;
@@ -361,7 +362,7 @@ impl Client {
         Ok(())
     }
 
-    pub(crate) fn handle_tun<S: Sink>(&mut self, inner: &mut [u8], now: Instant, sink: &mut S) {
+    pub(crate) fn handle_tun<S: Sink>(&mut self, read: &Plan<'_>, now: Instant, sink: &mut S) {
         if now >= self.fence_until {
             let why = self.note_fence();
             self.out.counters.discard(why);
@@ -369,10 +370,9 @@ impl Client {
         }
         let Self { tunnel, out, .. } = self;
         let Some(tunnel) = tunnel else {
-            out.counters.discard(Discard::NoRoute);
-            return;
+            return out.counters.discard(Discard::NoRoute);
         };
-        tunnel.send_inner(inner, &mut Scope { now, fenced: false, sink, out });
+        tunnel.send_read(read, &mut Scope { now, fenced: false, sink, out });
         self.send_early(now, sink);
     }
 

@@ -12,6 +12,7 @@ use crate::client::Client;
 use crate::discard::Discard;
 use crate::fact::Fact;
 use crate::gateway::Gateway;
+use crate::offload::Plan;
 use crate::time::{Entropy, Instant};
 
 /// Which socket a datagram came through, or leaves by.
@@ -128,11 +129,11 @@ impl Engine {
         }
     }
 
-    /// Takes one inner packet that was read from the TUN.
-    pub fn handle_tun<S: Sink>(&mut self, inner: &mut [u8], now: Instant, sink: &mut S) {
+    /// Takes what the TUN gave in one go: one inner packet, or many of one flow.
+    pub fn handle_tun<S: Sink>(&mut self, read: &Plan<'_>, now: Instant, sink: &mut S) {
         match self {
-            Self::Gateway(gateway) => gateway.handle_tun(inner, now, sink),
-            Self::Client(client) => client.handle_tun(inner, now, sink),
+            Self::Gateway(gateway) => gateway.handle_tun(read, now, sink),
+            Self::Client(client) => client.handle_tun(read, now, sink),
         }
     }
 

@@ -31,6 +31,7 @@ use crate::inner;
 use crate::keys::{ClusterSecrets, Root, Secret32, StaticKey};
 use crate::limiter::{Bucket, PrefixLimiter, Rate};
 use crate::lookup::{LookupId, LookupKey};
+use crate::offload::Plan;
 use crate::packet::{Bound, Packet};
 use crate::time::{Entropy, Instant};
 use crate::tunnel::{Inbound, Opened, Tunnel};
@@ -297,26 +298,25 @@ impl Gateway {
         }
     }
 
-    pub(crate) fn handle_tun<S: Sink>(&mut self, inner: &mut [u8], now: Instant, sink: &mut S) {
+    pub(crate) fn handle_tun<S: Sink>(&mut self, read: &Plan<'_>, now: Instant, sink: &mut S) {
         if now >= self.fence_until {
             let why = self.note_fence();
             self.out.counters.discard(why);
             return;
         }
-        let handle =
-            inner::parse(inner).and_then(|inner| self.routes.get(&inner.destination).copied());
+        let handle = inner::parse(read.packet())
+            .and_then(|inner| self.routes.get(&inner.destination).copied());
         let Some((handle, session)) =
             handle.and_then(|handle| Some((handle, self.sessions.get_mut(handle)?.as_mut()?)))
         else {
-            self.out.counters.discard(Discard::NoRoute);
-            return;
+            return self.out.counters.discard(Discard::NoRoute);
         };
         if session.frozen {
             self.out.counters.discard(Discard::Fenced);
             return;
         }
         let mut scope = Scope { now, fenced: false, sink, out: &mut self.out };
-        session.tunnel.send_inner(inner, &mut scope);
+        session.tunnel.send_read(read, &mut scope);
         self.reschedule(handle);
     }
 

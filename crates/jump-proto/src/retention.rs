@@ -20,11 +20,12 @@ use crate::time::{Instant, micros};
 
 mod entry;
 mod ring;
+mod room;
 #[cfg(test)]
 mod tests;
 
 use entry::{AgeClock, Entry, State};
-use ring::{Ring, span};
+use ring::Ring;
 
 /// The bounds of what is retained.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -101,14 +102,23 @@ impl Retention {
     /// An empty retention takes a packet of any size. With `bytes` zero the packet gets its counter and is not
     /// kept; see [`Retention::keeps`].
     pub fn push(&mut self, packet: &[u8], now: Instant) -> Result<u64, Full> {
+        self.push_with(packet.len(), |place| place.copy_from_slice(packet), now)
+    }
+
+    /// The same for a packet that is still to be written; `write` is called if it is kept.
+    pub fn push_with(
+        &mut self,
+        length: usize,
+        write: impl FnOnce(&mut [u8]),
+        now: Instant,
+    ) -> Result<u64, Full> {
         let counter = self.next;
         if self.keeps() {
-            if !self.entries.is_empty() && !self.has_room(packet.len()) {
+            if !self.entries.is_empty() && !self.has_room(length) {
                 return Err(Full);
             }
-            let at = self.ring.push(packet, &mut self.entries, self.limits.bytes);
-            let length = packet.len() as u32;
-            let sent_at = Instant(0);
+            let at = self.ring.push(length, write, &mut self.entries, self.limits.bytes);
+            let (length, sent_at) = (length as u32, Instant(0));
             self.entries.push_back(Entry { at, length, sent_at, state: State::Unsent });
             self.pushed_at = now;
         }
@@ -286,11 +296,9 @@ impl Retention {
         self.limits.bytes > 0
     }
 
-    /// Tells whether a packet of this length fits.
-    pub fn has_room(&self, length: usize) -> bool {
-        self.entries.is_empty()
-            || (self.ring.used + span(length) <= self.limits.bytes
-                && self.entries.len() < self.limits.packets)
+    /// Returns the packet that was pushed last, if it is kept.
+    pub fn newest(&self) -> Option<&[u8]> {
+        self.entries.back().map(|entry| self.ring.get(*entry))
     }
 
     /// Tells whether a resend pass is under way: new packets are pushed and wait for their turn in it.
@@ -346,11 +354,6 @@ impl Retention {
         self.given_up
     }
 
-    /// Returns how many bytes are kept, holes included.
-    pub fn bytes(&self) -> usize {
-        self.ring.used
-    }
-
     /// Marks the sent counters `from..to` as received.
     fn report_received(&mut self, from: u64, to: u64) {
         let first = self.first();
@@ -376,10 +379,6 @@ impl Retention {
         self.ring.pop(oldest, self.entries.front());
         self.sent = self.sent.saturating_sub(1);
         Some(oldest)
-    }
-
-    fn is_over(&self) -> bool {
-        self.ring.used > self.limits.bytes || self.entries.len() > self.limits.packets
     }
 
     /// Returns the counter of the oldest entry, or the next one.

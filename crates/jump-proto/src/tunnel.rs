@@ -18,13 +18,14 @@ use core::time::Duration;
 
 use zeroize::Zeroizing;
 
-use crate::binding::{Binding, INNER_MAX, Reassembly};
+use crate::binding::{Binding, INNER_MAX, Inner, Reassembly};
 use crate::discard::Discard;
 use crate::engine::{Scope, Sink};
 use crate::index::ReceiverIndex;
 use crate::keys::Side;
 use crate::limits::Limits;
 use crate::liveness::{Liveness, Probe, Role};
+use crate::offload::Plan;
 use crate::packet::{Bound, DataFragment};
 use crate::replay::Window;
 use crate::report::ControlKind;
@@ -140,56 +141,72 @@ impl Tunnel {
         tunnel
     }
 
-    /// Takes an inner packet from the TUN: sealed at once, or held until its turn comes.
-    pub(crate) fn send_inner<S: Sink>(&mut self, inner: &[u8], scope: &mut Scope<'_, S>) {
-        let now = scope.now;
+    /// Takes what the TUN gave in one go: each packet of it is sealed at once, or held until its turn comes.
+    pub(crate) fn send_read<S: Sink>(&mut self, read: &Plan<'_>, scope: &mut Scope<'_, S>) {
+        if let Some(binding) = self.current.as_mut().filter(|binding| binding.open) {
+            binding.liveness.inner_traffic(scope.now);
+        }
+        let may_send = self.may_send(scope);
+        if let Some(clamped) = self.clamped(read) {
+            return self.send_inner(Inner::Whole(&clamped), may_send, scope);
+        }
+        for index in 0..read.count() {
+            self.send_inner(Inner::Cut(read, index), may_send, scope);
+        }
+    }
+
+    fn send_inner<S: Sink>(&mut self, inner: Inner<'_>, may_send: bool, scope: &mut Scope<'_, S>) {
         if inner.len() > INNER_MAX {
             scope.out.counters.discard(Discard::InnerMalformed);
-            return;
+        } else if self.retention.keeps() {
+            self.send_kept(inner, may_send, scope);
+        } else {
+            self.send_unkept(inner, scope);
         }
-        if let Some(binding) = self.current.as_mut().filter(|binding| binding.open) {
-            binding.liveness.inner_traffic(now);
-        }
-        let clamped = self.clamped(inner);
-        let inner = clamped.as_deref().unwrap_or(inner);
-        if !self.retention.keeps() {
-            return self.send_unkept(inner, scope);
-        }
+    }
+
+    fn send_kept<S: Sink>(&mut self, inner: Inner<'_>, may_send: bool, scope: &mut Scope<'_, S>) {
         let Some(counter) = self.admit(inner, scope) else {
             return;
         };
         if self.retention.unsent() > 1 || self.retention.is_resending() {
-            self.wake_pump(now);
-        } else if self.may_send(scope) {
-            self.send_counted(counter, inner, scope);
+            self.wake_pump(scope.now);
+        } else if may_send {
+            let Some(binding) = &mut self.current else { return };
+            let Some(kept) = self.retention.newest() else { return };
+            let length = kept.len();
+            binding.send_data(counter, Inner::Whole(kept), false, scope.now, scope.sink);
+            self.count_sent(counter, length, scope);
         }
     }
 
     /// Without retention a packet is sent now or never.
-    fn send_unkept<S: Sink>(&mut self, inner: &[u8], scope: &mut Scope<'_, S>) {
-        let bound = self.current.as_ref().is_some_and(|binding| binding.open);
-        match self.retention.push(inner, scope.now) {
-            Ok(counter) if bound && !scope.fenced => self.send_counted(counter, inner, scope),
-            Ok(_) | Err(_) => self.refuse(scope),
-        }
+    fn send_unkept<S: Sink>(&mut self, inner: Inner<'_>, scope: &mut Scope<'_, S>) {
+        let binding = self.current.as_mut().filter(|binding| binding.open && !scope.fenced);
+        let counter = self.retention.push_with(inner.len(), |_| {}, scope.now);
+        let (Some(binding), Ok(counter)) = (binding, counter) else {
+            return self.refuse(scope);
+        };
+        binding.send_data(counter, inner, false, scope.now, scope.sink);
+        self.count_sent(counter, inner.len(), scope);
     }
 
-    fn send_counted<S: Sink>(&mut self, counter: u64, inner: &[u8], scope: &mut Scope<'_, S>) {
-        let Some(binding) = &mut self.current else { return };
-        binding.send_data(counter, inner, false, scope.now, scope.sink);
-        if binding.confirmed || self.side == Side::Client {
+    fn count_sent<S: Sink>(&mut self, counter: u64, length: usize, scope: &mut Scope<'_, S>) {
+        let confirmed = self.current.as_ref().is_some_and(|binding| binding.confirmed);
+        if confirmed || self.side == Side::Client {
             self.exposed_up_to = self.exposed_up_to.max(counter);
         }
         self.retention.mark_sent(counter, scope.now);
         scope.out.counters.sealed += 1;
-        scope.out.counters.sealed_bytes += inner.len() as u64;
+        scope.out.counters.sealed_bytes += length as u64;
     }
 
     /// Gives the packet its counter and a place in retention. A full buffer gives up its oldest on a
     /// proven path, and refuses the newest where delivery is unproven or the oldest is still owed.
-    fn admit<S: Sink>(&mut self, inner: &[u8], scope: &mut Scope<'_, S>) -> Option<u64> {
+    fn admit<S: Sink>(&mut self, inner: Inner<'_>, scope: &mut Scope<'_, S>) -> Option<u64> {
         loop {
-            if let Ok(counter) = self.retention.push(inner, scope.now) {
+            let pushed = self.retention.push_with(inner.len(), |to| inner.write(to), scope.now);
+            if let Ok(counter) = pushed {
                 return Some(counter);
             }
             if !self.may_give_up(scope.now) || !self.retention.give_up_oldest() {
@@ -233,10 +250,11 @@ impl Tunnel {
         self.current.as_ref().and_then(overdue).is_some_and(|(_, by)| by >= patience)
     }
 
-    /// Whether another packet of the largest size finds room. Who can wait does so while a pass is under way.
+    /// Whether the next read of the TUN finds room, however much it brings. Who can wait does so while a pass is
+    /// under way.
     pub(crate) fn has_room(&self, now: Instant) -> bool {
         let flows = self.is_proven(now) && !self.retention.is_resending();
-        !self.retention.keeps() || flows || self.retention.has_room(INNER_MAX)
+        !self.retention.keeps() || flows || self.retention.has_room_for_read()
     }
 
     /// Whether a full buffer may give up its oldest packet: it was sent on a path that delivers.
@@ -287,7 +305,7 @@ impl Tunnel {
                 return;
             };
             let again = counter <= sent_up_to;
-            binding.send_data(counter, inner, again, scope.now, scope.sink);
+            binding.send_data(counter, Inner::Whole(inner), again, scope.now, scope.sink);
             if again {
                 scope.out.counters.resent += 1;
             } else {

@@ -7,8 +7,8 @@ use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 use jump_io::clock::{self, SystemEntropy};
-use jump_io::host;
 use jump_io::plane::Plane;
+use jump_io::{host, tun};
 use jump_proto::client::{Client, PathView};
 use jump_proto::discard::Discard;
 use jump_proto::engine::{Engine, Sink};
@@ -76,7 +76,7 @@ impl DataPlane {
     }
 
     fn open_tun(&self, py: Python<'_>, name: &str, mtu: u32) -> Result<String, Failure> {
-        Ok(py.detach(|| self.0.open_tun(name, mtu))?)
+        Ok(py.detach(|| self.0.open_tun(name, mtu, tun::Offload::ALL))?)
     }
 
     fn extend_fence(&self, py: Python<'_>, until_us: u64) -> Result<(), Failure> {

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use jump_fuzz::Given;
 use jump_proto::engine::Engine;
+use jump_proto::offload::{Plan, VnetHeader};
 use libfuzzer_sys::fuzz_target;
 use world::{
     CLIENT_INNER, End, LAN, NUMBER, World, client, gateway, gateway_address, packet, route,
@@ -102,5 +103,6 @@ fn inner(world: &mut World, end: End, given: &mut Given<'_>) {
         let at = usize::from(given.byte()) % bytes.len();
         bytes[at] ^= given.byte();
     }
-    world.act(end, |engine, now, sink| engine.handle_tun(&mut bytes, now, sink));
+    let read = Plan::of(&VnetHeader::NONE, &bytes).expect("what needs no work has a plan");
+    world.act(end, |engine, now, sink| engine.handle_tun(&read, now, sink));
 }

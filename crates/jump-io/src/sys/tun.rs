@@ -1,6 +1,6 @@
 //! TUN devices are made and adjusted through `ioctl` on a structure with a name and a union.
 
-use std::ffi::c_short;
+use std::ffi::{c_short, c_uint, c_ulong};
 use std::io;
 use std::mem;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -8,10 +8,11 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 
 /// Attaches an open `/dev/net/tun` to the interface `name` and returns the name that the kernel
-/// chose.
-pub(crate) fn attach(device: BorrowedFd<'_>, name: &str) -> io::Result<String> {
+/// chose. With `headers` a `struct virtio_net_hdr` of ten bytes stands before each packet.
+pub(crate) fn attach(device: BorrowedFd<'_>, name: &str, headers: bool) -> io::Result<String> {
     let mut request = request(name)?;
-    request.ifr_ifru.ifru_flags = (libc::IFF_TUN | libc::IFF_NO_PI) as c_short;
+    let headers = if headers { libc::IFF_VNET_HDR } else { 0 };
+    request.ifr_ifru.ifru_flags = (libc::IFF_TUN | libc::IFF_NO_PI | headers) as c_short;
     control(device, libc::TUNSETIFF, &mut request)?;
     let name = request
         .ifr_name
@@ -20,6 +21,15 @@ pub(crate) fn attach(device: BorrowedFd<'_>, name: &str) -> io::Result<String> {
         .take_while(|&letter| letter != 0)
         .collect();
     String::from_utf8(name).map_err(io::Error::other)
+}
+
+/// Says what the kernel may leave undone in the packets that it gives us: flags `TUN_F_*`.
+pub(crate) fn set_offload(device: BorrowedFd<'_>, flags: c_uint) -> io::Result<()> {
+    // SAFETY: this command takes its flags as a number and no pointer.
+    match unsafe { libc::ioctl(device.as_raw_fd(), libc::TUNSETOFFLOAD, c_ulong::from(flags)) } {
+        0.. => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 /// Sets the largest packet of an interface.

@@ -8,6 +8,7 @@ use jump_io::engine::PacketEngine;
 use jump_io::facts::Weight;
 use jump_io::plane::{Plane, PlaneError};
 use jump_proto::engine::{Route, Sink, Via};
+use jump_proto::offload::Plan;
 use jump_proto::time::Instant;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -26,6 +27,7 @@ pub(crate) struct Echo {
     pub(crate) deadline: Option<Instant>,
     pub(crate) tun_closed: bool,
     pub(crate) tun_packets: usize,
+    pub(crate) largest_read: usize,
     pub(crate) quiet: bool,
     pub(crate) peer: Option<Route>,
     seen: Vec<Seen>,
@@ -54,11 +56,16 @@ impl PacketEngine for Echo {
         }
     }
 
-    fn handle_tun<S: Sink>(&mut self, inner: &mut [u8], _now: Instant, sink: &mut S) {
-        self.tun_packets += 1;
-        match self.peer {
-            Some(route) => sink.buffer(route, inner.len()).copy_from_slice(inner),
-            None => self.seen.push(Seen::Tun(inner.to_vec())),
+    fn handle_tun<S: Sink>(&mut self, read: &Plan<'_>, _now: Instant, sink: &mut S) {
+        self.largest_read = self.largest_read.max(read.count());
+        for index in 0..read.count() {
+            self.tun_packets += 1;
+            let mut packet = vec![0; read.length(index)];
+            read.write(index, &mut packet);
+            match self.peer {
+                Some(route) => sink.buffer(route, packet.len()).copy_from_slice(&packet),
+                None => self.seen.push(Seen::Tun(packet)),
+            }
         }
     }
 

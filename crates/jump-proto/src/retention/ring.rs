@@ -24,21 +24,22 @@ pub(super) struct Ring {
 }
 
 impl Ring {
-    /// Appends a packet that the limit admits, and returns where it begins.
+    /// Appends a packet that the limit admits, as `write` writes it, and returns where it begins.
     pub(super) fn push(
         &mut self,
-        packet: &[u8],
+        length: usize,
+        write: impl FnOnce(&mut [u8]),
         entries: &mut VecDeque<Entry>,
         limit: usize,
     ) -> u32 {
-        let span = span(packet.len());
+        let span = span(length);
         self.largest = self.largest.max(span);
         if self.place(span).is_none() {
             let size = (2 * self.bytes.len()).max(self.used + self.largest + span).max(FIRST_SIZE);
             self.move_to(size.min(limit.max(self.used + span) + self.largest), entries);
         }
         let at = self.place(span).unwrap_or(self.tail);
-        self.bytes[at..at + packet.len()].copy_from_slice(packet);
+        write(&mut self.bytes[at..at + length]);
         if self.used == 0 {
             self.head = at;
         }

@@ -12,6 +12,7 @@ use crate::index::ReceiverIndex;
 use crate::keys::Side;
 use crate::liveness::{Liveness, Role};
 use crate::packet::{Bound, DATA_OVERHEAD};
+
 use crate::report::{ControlKind, PathReport, ReceiveReport};
 
 impl Tunnel {

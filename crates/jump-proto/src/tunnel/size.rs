@@ -2,6 +2,7 @@
 //!
 //! The client searches and tells; the gateway follows, and tells when large packets of its own are not reported.
 
+use alloc::vec;
 use alloc::vec::Vec;
 
 use super::Tunnel;
@@ -9,6 +10,7 @@ use crate::binding::Binding;
 use crate::engine::{Scope, Sink};
 use crate::inner;
 use crate::keys::Side;
+use crate::offload::Plan;
 use crate::packet::DATA_OVERHEAD;
 use crate::packet_size::SIZE_MAX;
 use crate::report::PathReport;
@@ -73,13 +75,16 @@ impl Tunnel {
         core::mem::take(&mut self.large_doubt.raised)
     }
 
-    /// The TCP SYN in `inner` with an MSS that fits the binding's packets; `None` where nothing is to be changed.
-    pub(super) fn clamped(&self, inner: &[u8]) -> Option<Vec<u8>> {
-        if inner.len() > SYN_MAX || !inner::is_syn(inner) {
+    /// The TCP SYN that was read, with an MSS that fits the binding's packets; `None` where nothing is to be changed.
+    pub(super) fn clamped(&self, read: &Plan<'_>) -> Option<Vec<u8>> {
+        let length = read.packet().len();
+        if read.count() > 1 || length > SYN_MAX || !inner::is_syn(read.packet()) {
             return None;
         }
         let packet = self.current.as_ref().map_or(usize::from(SIZE_MAX), Binding::packet_size);
-        let mut clamped = inner.to_vec();
+        // Its checksum is completed first: one that is partial cannot be mended.
+        let mut clamped = vec![0; length];
+        read.write(0, &mut clamped);
         inner::clamp_mss(&mut clamped, (packet - DATA_OVERHEAD) as u16).then_some(clamped)
     }
 }

@@ -357,20 +357,6 @@ impl World {
         });
     }
 
-    /// Sends inner packet `number` from one end.
-    pub fn send(&mut self, end: End, number: u64) {
-        self.send_of(end, number, 60);
-    }
-
-    /// Sends inner packet `number` of so many bytes from one end.
-    pub fn send_of(&mut self, end: End, number: u64, length: u16) {
-        let mut inner = match end {
-            End::Client => packet(CLIENT_INNER, LAN, number, length),
-            End::Gateway => packet(LAN, CLIENT_INNER, number, length),
-        };
-        self.act(end, |engine, now, sink| engine.handle_tun(&mut inner, now, sink));
-    }
-
     /// Sends a packet each way every 5 ms: even numbers up, odd ones down. Returns the next number.
     pub fn chatter(&mut self, mut number: u64, span: Duration) -> u64 {
         let end = self.now + span;

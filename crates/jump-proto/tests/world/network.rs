@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use jump_proto::engine::{Route, Via};
+use jump_proto::offload::{Plan, VnetHeader};
 use jump_proto::time::Instant;
 
-use super::{Chance, End, Out, World, number_in, route};
+use super::{CLIENT_INNER, Chance, End, LAN, Out, World, number_in, packet, route};
 
 /// One way through the network between the two.
 pub struct Path {
@@ -53,6 +54,21 @@ pub(super) struct Flying {
 }
 
 impl World {
+    /// Sends inner packet `number` from one end.
+    pub fn send(&mut self, end: End, number: u64) {
+        self.send_of(end, number, 60);
+    }
+
+    /// Sends inner packet `number` of so many bytes from one end.
+    pub fn send_of(&mut self, end: End, number: u64, length: u16) {
+        let inner = match end {
+            End::Client => packet(CLIENT_INNER, LAN, number, length),
+            End::Gateway => packet(LAN, CLIENT_INNER, number, length),
+        };
+        let read = Plan::of(&VnetHeader::NONE, &inner).expect("a whole packet");
+        self.act(end, |engine, now, sink| engine.handle_tun(&read, now, sink));
+    }
+
     pub(super) fn carry(&mut self, from: End, out: Out) {
         for inner in out.inner {
             self.delivered.entry(number_in(&inner)).or_default().push((from, self.now));
