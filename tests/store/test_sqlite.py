@@ -2,8 +2,7 @@ import asyncio
 import shutil
 import sqlite3
 import stat
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -13,9 +12,8 @@ from msgspec.structs import replace
 
 from jumping_vpn.core.event_data import DroppedData
 from jumping_vpn.core.events import EventType
-from jumping_vpn.core.ids import Attempt, StateVersion
+from jumping_vpn.core.ids import StateVersion
 from jumping_vpn.core.session.reasons import Reason
-from jumping_vpn.store import sqlite
 from jumping_vpn.store.contract import (
     CorruptRecord,
     Lapse,
@@ -30,15 +28,9 @@ from jumping_vpn.store.schema import MIGRATIONS, connect, prepare
 from jumping_vpn.store.sqlite import SqliteStore
 from jumping_vpn.store.watchers import Watchers
 from store.conformance import Conformance, created
+from store.opening import Doubtful, connect_doubtfully, opened
 from support.loops import Opened
 from support.saves import birth, jump, observation, session_id
-
-
-@asynccontextmanager
-async def opened(path: Path) -> AsyncIterator[SqliteStore]:
-    store = await SqliteStore.open(path)
-    yield store
-    await store.close()
 
 
 @pytest.fixture
@@ -311,31 +303,6 @@ def test_a_migration_that_fails_changes_nothing(path: Path) -> None:
 # Outcomes that nobody knows.
 
 
-class Doubtful(sqlite3.Connection):
-    """Fails at a commit, after it happened or before, as a disk that answers with an error may."""
-
-    commits_first = True
-    armed = False
-
-    def execute(self, statement: str, *args: object) -> sqlite3.Cursor:  # type: ignore[override]
-        if statement == "COMMIT" and Doubtful.armed:
-            Doubtful.armed = False
-            if Doubtful.commits_first:
-                super().execute(statement)
-            error = sqlite3.OperationalError("disk I/O error")
-            error.sqlite_errorcode = sqlite3.SQLITE_IOERR_FSYNC
-            raise error
-        return super().execute(statement, *args)
-
-
-def connect_doubtfully(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(
-        path, isolation_level=None, check_same_thread=False, factory=Doubtful
-    )
-    connection.execute("PRAGMA synchronous = FULL")
-    return connection
-
-
 @pytest.mark.parametrize("commits_first", [True, False])
 async def test_an_unknown_outcome_is_told_and_can_be_read_back(
     path: Path, commits_first: bool
@@ -353,64 +320,6 @@ async def test_an_unknown_outcome_is_told_and_can_be_read_back(
     assert found is not None
     await store.save(jump(found))
     await store.close()
-
-
-# What is written lazily.
-
-
-async def test_the_save_that_follows_a_touch_of_its_session_makes_it_needless(path: Path) -> None:
-    async with opened(path) as store:
-        record = await created(store)
-        touched = replace(record, attempt_floor=Attempt(9))
-        async with store.watch() as changes:
-            store.touch_lazily(touched)
-            await store.save(jump(touched))
-            await store.create(birth(2))
-
-            versions = [(await anext(changes)).version for _ in range(2)]
-
-    assert versions == [2, 1]
-
-
-async def test_a_touch_of_a_session_that_rests_is_written_by_itself(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sqlite, "TOUCH_LINGER_S", 0.0)
-    monkeypatch.setattr(sqlite, "TOUCHES_MAX", 1)
-    async with opened(path) as store:
-        records = [await created(store, seed) for seed in (1, 2)]
-        async with store.watch() as changes:
-            for record in records:
-                store.touch_lazily(replace(record, attempt_floor=Attempt(9)))
-
-            written = [(await anext(changes)).session_id for _ in records]
-
-    assert written == [session_id(1), session_id(2)]
-
-
-async def test_a_touch_outlives_the_save_that_could_not_be_made(path: Path) -> None:
-    store = await SqliteStore.open(path, open_connection=connect_doubtfully)
-    record = await created(store)
-    touched = replace(record, attempt_floor=Attempt(9))
-    store.touch_lazily(touched)
-    Doubtful.commits_first, Doubtful.armed = False, True
-
-    with pytest.raises(OutcomeUnknown):
-        await store.save(jump(touched))
-
-    assert await store.get(session_id(1)) == touched
-    await store.close()
-
-
-async def test_what_waits_is_written_before_the_file_is_closed(path: Path) -> None:
-    async with opened(path) as store:
-        touched = replace(await created(store), attempt_floor=Attempt(9))
-        store.touch_lazily(touched)
-        store.append([observation(1)])
-
-    async with opened(path) as store:
-        assert await store.all_live() == (touched,)
-        assert store.newest_seq == 2
 
 
 async def test_a_slow_watcher_is_told_that_it_missed_something() -> None:

@@ -3,43 +3,37 @@
 //! It measures every path it is told to probe, reports when the active one falls silent, and does what
 //! the control plane orders: request, adopt, activate. It never moves a session by itself.
 
+mod greeting;
 mod probes;
 mod requests;
+mod sealed;
 mod sizes;
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
-use core::time::Duration;
 
 use crate::aead::Cipher;
-use crate::binding::{Binding, Parts};
 use crate::cookie::Greeter;
 use crate::discard::Discard;
 use crate::engine::{Outcome, Route, Scope, Sink, Via};
 use crate::fact::Fact;
-use crate::handshake::{Ciphers, Established, Initiator};
+use crate::handshake::Ciphers;
 use crate::index::ReceiverIndex;
-use crate::keys::{Context, Root, Secret32, Side, StaticKey};
+use crate::keys::{Root, Secret32, Side, StaticKey};
 use crate::limits::Limits;
-use crate::liveness::{Liveness, Role};
 use crate::offload::Plan;
-use crate::packet::{Bound, HandshakeResponse, Packet, ResetHint, SessionGone};
-use crate::path::{PathFigures, PathStats};
+use crate::packet::{Bound, Packet, ResetHint, SessionGone};
+use crate::path::PathFigures;
 use crate::report::ControlKind;
 use crate::time::{Entropy, Instant};
 use crate::token;
 use crate::tunnel::{Inbound, Opened, Tunnel};
 use crate::vault::Vault;
 
+use greeting::Greeting;
 use probes::Path;
 use requests::{Adopted, Arrived, Pending};
-
-/// The epoch of a session's first binding.
-const FIRST_EPOCH: u64 = 1;
-/// Between two copies of an unanswered HANDSHAKE_INIT, at first and at most.
-const HANDSHAKE_PAUSE: Duration = Duration::from_millis(250);
-const HANDSHAKE_PAUSE_MAX: Duration = Duration::from_secs(2);
 
 /// What one path looks like, for `status`.
 #[derive(Debug, Clone, Copy)]
@@ -58,15 +52,6 @@ pub struct PathView {
     pub bytes_out: u64,
     /// The largest packet that is sent on it.
     pub packet_size: u16,
-}
-
-/// A handshake under way.
-struct Greeting {
-    path: u32,
-    initiator: Initiator,
-    index: ReceiverIndex,
-    next: Instant,
-    pause: Duration,
 }
 
 /// The data plane of a client.
@@ -135,7 +120,7 @@ impl Client {
         sealed: &[u8],
         limits: Limits,
     ) -> Result<(), Discard> {
-        let (cipher, root, gone) = requests::unseal(&self.vault, &session_id, epoch, sealed)?;
+        let (cipher, root, gone) = sealed::unseal(&self.vault, &session_id, epoch, sealed)?;
         self.limits = limits;
         self.cipher = cipher;
         self.root = Some((epoch, root));
@@ -168,32 +153,6 @@ impl Client {
         }
     }
 
-    /// Sends HANDSHAKE_INIT on `path`, repeated until it is answered or stopped.
-    ///
-    /// # Errors
-    /// [`Discard::NoRoute`] for a path that is not open; what the handshake library refuses.
-    pub fn start_handshake<S: Sink>(
-        &mut self,
-        path: u32,
-        now: Instant,
-        sink: &mut S,
-    ) -> Result<(), Discard> {
-        let route = self.paths.get(&path).ok_or(Discard::NoRoute)?.route;
-        let index = fresh_index(sink);
-        let Self { identity, gateway_public, offered, .. } = self;
-        let initiator =
-            Initiator::new(identity, gateway_public, None, index, *offered, sink.entropy())?;
-        sink.buffer(route, initiator.packet().len()).copy_from_slice(initiator.packet());
-        let (next, pause) = (now + HANDSHAKE_PAUSE, HANDSHAKE_PAUSE);
-        self.greeting = Some(Box::new(Greeting { path, initiator, index, next, pause }));
-        Ok(())
-    }
-
-    /// Gives the handshake up.
-    pub fn stop_handshake(&mut self) {
-        self.greeting = None;
-    }
-
     /// Drops the binding `epoch`: what the TUN brings waits from now on.
     pub fn drop_binding(&mut self, epoch: u64) {
         if let Some(tunnel) = &mut self.tunnel {
@@ -215,7 +174,7 @@ impl Client {
         let session_id = self.tunnel.as_ref()?.session_id;
         let (epoch, root) = self.root.as_ref()?;
         let gone = self.gone_key.as_ref()?;
-        Some(requests::seal(&self.vault, &session_id, *epoch, (self.cipher, root, gone), entropy))
+        Some(sealed::seal(&self.vault, &session_id, *epoch, (self.cipher, root, gone), entropy))
     }
 
     /// Erases every secret of the session.
@@ -395,62 +354,6 @@ impl Client {
         let pending = self.pending.as_ref().map(Pending::next);
         let probes = self.paths.values().filter_map(Path::poll_timeout).min();
         [tunnel, greeting, pending, probes].into_iter().flatten().min()
-    }
-
-    fn repeat_greeting<S: Sink>(&mut self, now: Instant, sink: &mut S) {
-        let Some(greeting) = self.greeting.as_mut().filter(|greeting| greeting.next <= now) else {
-            return;
-        };
-        let Some(path) = self.paths.get(&greeting.path) else {
-            return;
-        };
-        let init = greeting.initiator.packet();
-        sink.buffer(path.route, init.len()).copy_from_slice(init);
-        greeting.pause = (greeting.pause * 2).min(HANDSHAKE_PAUSE_MAX);
-        greeting.next = now + greeting.pause;
-    }
-
-    fn handle_handshake(
-        &mut self,
-        from: Route,
-        packet: &HandshakeResponse<'_>,
-        now: Instant,
-    ) -> Result<(), Discard> {
-        let greeting = self.greeting.as_mut().ok_or(Discard::Stale)?;
-        let established = greeting.initiator.finish(packet)?;
-        let (index, path) = (greeting.index, greeting.path);
-        self.greeting = None;
-        let session_id = established.session_id;
-        self.begin_session(established, index, from, now);
-        self.out.facts.push_back(Fact::HandshakeDone { path, session_id });
-        Ok(())
-    }
-
-    fn begin_session(
-        &mut self,
-        established: Established,
-        index: ReceiverIndex,
-        from: Route,
-        now: Instant,
-    ) {
-        let Established { session_id, jump, peer_index, owner, cipher, reset_key } = established;
-        let context = Context { session_id, epoch: FIRST_EPOCH, owner };
-        let mut tunnel = Box::new(Tunnel::new(0, session_id, Side::Client, self.limits));
-        let mut binding = Binding::new(Parts {
-            epoch: FIRST_EPOCH,
-            keys: jump.binding(&context, Side::Client, cipher),
-            local_index: index,
-            peer_index,
-            route: from,
-            liveness: Liveness::new(Role::Client, self.limits.liveness(), now),
-            stats: PathStats::new(self.limits.loss_window, None, now),
-            reset_key: Some(reset_key),
-        });
-        binding.confirmed = true;
-        tunnel.install(binding, false);
-        self.cipher = cipher;
-        self.tunnel = Some(tunnel);
-        self.root = Some((FIRST_EPOCH, jump.next_root(&context)));
     }
 
     /// RESET_HINT: only the gateway that made the index can know its token.

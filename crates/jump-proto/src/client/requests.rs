@@ -7,14 +7,14 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::probes::Path;
-use super::{Client, fresh_index};
-use crate::aead::{Cipher, Nonce, TAG};
+use super::{Client, fresh_index, sealed};
+use crate::aead::{Nonce, TAG};
 use crate::binding::{Binding, Parts};
 use crate::discard::Discard;
 use crate::engine::{Route, Scope, Sink, Via};
 use crate::fact::Fact;
 use crate::index::ReceiverIndex;
-use crate::keys::{Context, Ephemeral, Jump, Root, Secret32, Side};
+use crate::keys::{Context, Ephemeral, Jump, Root, Side};
 use crate::liveness::{Liveness, Role};
 use crate::lookup::LookupId;
 use crate::packet::{
@@ -24,7 +24,6 @@ use crate::path::PathStats;
 use crate::report::{AcceptedBlock, RequestBlock, ResponseBlock};
 use crate::time::{Entropy, Instant};
 use crate::tunnel::{Inbound, PeerState, RANGES_IN_JUMP};
-use crate::vault::{Vault, purpose};
 
 /// The first pause before a request is repeated is the path's round trip, but at least this.
 const PAUSE_MIN: Duration = Duration::from_millis(20);
@@ -376,7 +375,8 @@ impl Client {
         let gone = self.gone_key.as_ref().ok_or(Discard::Stale)?;
         let context = Context { session_id, epoch, owner };
         let root = jump.next_root(&context);
-        let sealed = seal(&self.vault, &session_id, epoch, (self.cipher, &root, gone), entropy);
+        let sealed =
+            sealed::seal(&self.vault, &session_id, epoch, (self.cipher, &root, gone), entropy);
         self.adopted =
             Some((token, Adopted { path, route, index, jump, block, told, context, root }));
         Ok(sealed)
@@ -454,34 +454,4 @@ impl Client {
         stats.begin_binding(now);
         stats
     }
-}
-
-/// Seals what a client's state file keeps: cipher, root, and the key that knows SESSION_GONE.
-pub(super) fn seal(
-    vault: &Vault,
-    session_id: &[u8; 16],
-    epoch: u64,
-    (cipher, root, gone): (Cipher, &Root, &Secret32),
-    entropy: &mut dyn Entropy,
-) -> Vec<u8> {
-    let plain: zeroize::Zeroizing<[u8; 65]> = zeroize::Zeroizing::new(crate::cursor::join(&[
-        &[cipher.to_wire()],
-        root.secret().as_bytes(),
-        gone.as_bytes(),
-    ]));
-    vault.seal(&purpose(session_id, epoch), &*plain, entropy)
-}
-
-/// Opens what [`seal`] made, for the same session and epoch only.
-pub(super) fn unseal(
-    vault: &Vault,
-    session_id: &[u8; 16],
-    epoch: u64,
-    sealed: &[u8],
-) -> Result<(Cipher, Root, Secret32), Discard> {
-    let plain = vault.open(&purpose(session_id, epoch), sealed)?;
-    let (cipher, rest) = plain.split_first().ok_or(Discard::Malformed)?;
-    let (root, gone) = rest.split_first_chunk::<32>().ok_or(Discard::Malformed)?;
-    let gone = gone.first_chunk::<32>().ok_or(Discard::Malformed)?;
-    Ok((Cipher::from_wire(*cipher)?, Root::new(Secret32::new(*root)), Secret32::new(*gone)))
 }
