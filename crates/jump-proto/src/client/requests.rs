@@ -250,7 +250,7 @@ impl Client {
         let (Some(pending), Some(tunnel), Some((_, root))) = (pending, tunnel, root) else {
             return;
         };
-        if pending.early_left == 0 || tunnel.carries(now) {
+        if pending.early_left == 0 || tunnel.carries(now) || now >= self.fence_until {
             return;
         }
         let Some(candidate) = pending.candidates.first().filter(|candidate| !candidate.answered)

@@ -6,6 +6,22 @@ use super::{Gateway, Holder};
 use crate::index::{Owned, ReceiverIndex};
 
 impl Gateway {
+    /// How many entries each table holds, for those who watch that none grows.
+    pub fn census(&self) -> [(&'static str, usize); 10] {
+        [
+            ("sessions", self.numbers.len()),
+            ("handles", self.sessions.iter().flatten().count()),
+            ("routes", self.routes.len()),
+            ("timers", self.timers.len()),
+            ("indexes", self.holders.iter().flatten().count()),
+            ("births", self.births.len()),
+            ("greeted", self.greeted.len()),
+            ("requests", self.requests.len()),
+            ("waiting", self.waiting.len()),
+            ("followed", self.followed.len()),
+        ]
+    }
+
     /// After a confirmation: the confirmed root is the binding's, the old one is erased, and the indexes
     /// of bindings that are gone return to the pool.
     pub(super) fn settle(&mut self, handle: usize) {

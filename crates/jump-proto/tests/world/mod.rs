@@ -1,7 +1,11 @@
 //! A client and a gateway on a table: virtual time, paths that delay and drop, and a control plane that
 //! accepts what is asked of it.
 
+#![allow(dead_code, reason = "each test crate uses a part of the table")]
+
 mod network;
+pub mod party;
+mod sink;
 pub mod storm;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -19,6 +23,7 @@ use jump_proto::time::{Entropy, Instant};
 
 use network::Flying;
 pub use network::{Path, Weather};
+use sink::{Out, Sunk};
 
 pub const NUMBER: u64 = 7;
 pub const CLIENT_INNER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
@@ -42,28 +47,6 @@ impl Entropy for Chance {
         for chunk in out.chunks_mut(8) {
             chunk.copy_from_slice(&self.next().to_be_bytes()[..chunk.len()]);
         }
-    }
-}
-
-/// What one engine call put out.
-struct Out {
-    datagrams: Vec<(Route, Vec<u8>)>,
-    inner: Vec<Vec<u8>>,
-    chance: Chance,
-}
-
-impl Sink for Out {
-    fn deliver(&mut self, inner: &[u8]) {
-        self.inner.push(inner.to_vec());
-    }
-
-    fn buffer(&mut self, route: Route, len: usize) -> &mut [u8] {
-        self.datagrams.push((route, vec![0; len]));
-        &mut self.datagrams.last_mut().unwrap().1
-    }
-
-    fn entropy(&mut self) -> &mut dyn Entropy {
-        &mut self.chance
     }
 }
 
@@ -139,13 +122,18 @@ fn number_in(packet: &[u8]) -> u64 {
 impl World {
     /// A client with two paths of 2 ms and 5 ms each way, before any handshake.
     pub fn new(seed: u64) -> Self {
+        Self::fenced(seed, Instant(u64::MAX), Instant(u64::MAX))
+    }
+
+    /// The same with dead-man deadlines: the client's and the gateway's.
+    pub fn fenced(seed: u64, client_until: Instant, gateway_until: Instant) -> Self {
         let mut chance = Chance(seed);
         let mut gateway = Gateway::new(gateway_secrets(), Ciphers::ALL, 1, 1, 1 << 16, &mut chance);
         gateway.allow_clients(&[*client_key().public()]);
-        gateway.extend_fence(Instant(u64::MAX));
+        gateway.extend_fence(gateway_until);
         let gateway_public = *gateway_secrets().identity.public();
         let mut client = Client::new(client_key(), gateway_public, Ciphers::ALL);
-        client.extend_fence(Instant(u64::MAX));
+        client.extend_fence(client_until);
         let mut world = Self {
             now: Instant(1_000_000),
             client: Engine::Client(Box::new(client)),
@@ -339,7 +327,12 @@ impl World {
 
     /// A session with both paths probed.
     pub fn attached(seed: u64) -> Self {
-        let mut world = Self::new(seed);
+        Self::new(seed).attach()
+    }
+
+    /// Makes the handshake, and lets the paths be probed.
+    pub fn attach(self) -> Self {
+        let mut world = self;
         world.act(End::Client, |engine, now, sink| {
             client(engine).start_handshake(1, now, sink).unwrap();
         });
@@ -355,6 +348,12 @@ impl World {
         self.act(End::Client, |engine, now, sink| {
             client(engine).request(attempt, &candidates, early, now, sink).unwrap();
         });
+    }
+
+    /// Drops the binding `epoch` at both ends.
+    pub fn unbind(&mut self, epoch: u64) {
+        self.act(End::Client, |engine, _, _| client(engine).drop_binding(epoch));
+        self.act(End::Gateway, |engine, _, _| gateway(engine).drop_binding(NUMBER, epoch));
     }
 
     /// Sends a packet each way every 5 ms: even numbers up, odd ones down. Returns the next number.
@@ -408,23 +407,6 @@ impl World {
     /// The first fact of one end after `since` that `which` chooses.
     pub fn saw(&self, end: End, which: impl Fn(&Fact) -> bool) -> bool {
         self.facts.iter().any(|(from, fact)| *from == end && which(fact))
-    }
-}
-
-/// The sink of one call, for those who need its entropy.
-pub struct Sunk(Out);
-
-impl Sink for Sunk {
-    fn deliver(&mut self, inner: &[u8]) {
-        self.0.deliver(inner);
-    }
-
-    fn buffer(&mut self, route: Route, len: usize) -> &mut [u8] {
-        self.0.buffer(route, len)
-    }
-
-    fn entropy(&mut self) -> &mut dyn Entropy {
-        self.0.entropy()
     }
 }
 
