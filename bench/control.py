@@ -110,17 +110,17 @@ class StubPlane(NotingPlane):
             )
         )
 
-    def derive(self, token: int, epoch: int, owner: int, *, ids: int) -> Derived:  # noqa: ARG002
+    def derive(self, token: int, epoch: int, owner: int, *, ids: int) -> Derived:  # noqa: ARG002  as the plane's
         """Return a root's stand-in."""
         return Derived(sealed=SEALED)
 
-    def bind(self, token: int, *, keep_previous: bool) -> None:  # noqa: ARG002
+    def bind(self, token: int, *, keep_previous: bool) -> None:  # noqa: ARG002  as the plane's
         """Note the client's new version and epoch."""
         client = self.clients[token]
         client.version += 2 if self.trigger is m.Trigger.DEATH else 1
         client.epoch += 1
 
-    def respond(self, token: int, message: bytes) -> None:  # noqa: ARG002
+    def respond(self, token: int, message: bytes) -> None:  # noqa: ARG002  as the plane's
         """Confirm the binding, and let the next client ask while there are jumps left."""
         client = self.clients[token]
         self.answered += 1

@@ -17,7 +17,6 @@ class Configuration(Struct, frozen=True, kw_only=True):
     name: str
     faults: dict[Fault, int]
     states: int
-    nodes: int = 1
 
     @property
     def budget(self) -> Budget:

@@ -42,7 +42,7 @@ def explore(configuration: Configuration, depth: int | None = None) -> Outcome:
     """Search one configuration, to the end or to a depth."""
     began = time.monotonic()
     world = World()
-    begin = attached(world, configuration.budget, nodes=configuration.nodes)
+    begin = attached(world, configuration.budget)
     findings = Search(world, begin).run(depth=depth)
     seconds = time.monotonic() - began
     return Outcome(configuration=configuration, findings=findings, seconds=seconds)

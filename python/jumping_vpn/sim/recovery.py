@@ -11,12 +11,12 @@ from jumping_vpn.sim.wire import Gone, Packet, Request, ResetHint, Response
 from jumping_vpn.sim.world import World
 
 
-def attached(world: World, left: Budget, *, nodes: int = 1) -> Condition:
+def attached(world: World, left: Budget) -> Condition:
     """Return the world with a session attached over the first interface, nothing in flight."""
     state = world.greeting(left)
     while (after := fairly(world, state)) is not None:
         state = after
-    return world.joined(state, nodes)._replace(sent=0)
+    return state._replace(sent=0)
 
 
 def fairly(world: World, state: Condition) -> Condition | None:

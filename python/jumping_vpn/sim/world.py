@@ -65,13 +65,6 @@ class World:
         number = self.clients.put(step.client)
         return Condition(number, running, self.ledgers.put(empty), self._put(step.sent), 0, left)
 
-    def joined(self, state: Condition, nodes: int) -> Condition:
-        """Return the world with so many gateways, the later ones freshly started."""
-        ledger = self.ledgers.things[state.ledger]
-        joining = range(len(state.gateways) + 1, nodes + 1)
-        fresh = (self.gateways.put(self.started(NodeId(node), ledger, now=0)) for node in joining)
-        return state._replace(gateways=(*state.gateways, *fresh))
-
     def is_upward(self, packet: int) -> bool:
         """Say whether a packet is the client's."""
         return self._upward[packet]
