@@ -88,7 +88,11 @@ def test_a_client_with_an_old_copy_of_its_state_is_refused_and_harms_nothing(
         return told is not None and "old copy" in told.doubt
 
     wait_for("the doubt", is_told, seconds_max=2 * UNANSWERED_AFTER / 1000)
-    assert "old copy" in stage.client.log.read_text()
+    wait_for(
+        "the doubt in the terminal",
+        lambda: "old copy" in stage.client.log.read_text(),
+        seconds_max=EVENT_SECONDS_MAX,
+    )
     stage.client.down()
     stage.client.start()
 
