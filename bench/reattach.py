@@ -2,7 +2,9 @@
 
 Needs root, for a namespace. Prints one JSON line for each reason to jump: a planned jump is one
 move, one after a death two. On a machine that others use as well the honest figure is the
-processor time of one accepted reattach; `per_core_s` is how many of them a second has.
+processor time of one accepted reattach; `per_core_s` is how many of them a second has. Neighbours
+on the same silicon slow a core without being seen on it, so the same is told of each second, the
+best first: it is what the core does when it is left alone, as the yardstick shows.
 """
 
 import json
@@ -13,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -28,8 +31,10 @@ CLIENTS: Final = 512
 UNDER_WAY: Final = 64
 WARM_UP_SECONDS: Final = 3.0
 SECONDS: Final = 10.0
+SLICE_SECONDS: Final = 1.0
 POLL_SECONDS: Final = 0.05
 STUCK_SECONDS: Final = 10.0
+SLICE_SECONDS: Final = 1.0
 STORE_WRITER: Final = "python-3"
 """The thread that judges and commits, by its place among the gateway's threads."""
 
@@ -40,12 +45,22 @@ class Tally:
 
     waited_s: list[float] = field(default_factory=list)
     refusals: Counter[str] = field(default_factory=Counter)
+    costs_us: list[float] = field(default_factory=list)
 
 
-def load(swarm: Swarm, resting: deque[Member], trigger: Trigger, *, seconds: float) -> Tally:
+def load(
+    swarm: Swarm,
+    resting: deque[Member],
+    trigger: Trigger,
+    *,
+    seconds: float,
+    spent_us: Callable[[], float],
+) -> Tally:
     """Keep so many attempts under way for a while, each by the member that rested longest."""
     tally = Tally()
-    until = time.monotonic() + seconds
+    seen = 0
+    spent, until = spent_us(), time.monotonic() + seconds
+    next_look = time.monotonic() + SLICE_SECONDS
     for _ in range(UNDER_WAY):
         resting.popleft().ask(trigger, now=time.monotonic())
     under_way = UNDER_WAY
@@ -61,6 +76,10 @@ def load(swarm: Swarm, resting: deque[Member], trigger: Trigger, *, seconds: flo
                 resting.popleft().ask(trigger, now=now)
             else:
                 under_way -= 1
+        if time.monotonic() >= next_look and len(tally.waited_s) > seen:
+            before, spent = spent, spent_us()
+            tally.costs_us.append((spent - before) / (len(tally.waited_s) - seen))
+            seen, next_look = len(tally.waited_s), next_look + SLICE_SECONDS
     return tally
 
 
@@ -75,10 +94,14 @@ def measure(
     site: Site, swarm: Swarm, resting: deque[Member], trigger: Trigger
 ) -> dict[str, object]:
     """Return the figures of one reason to jump, in steady state."""
-    load(swarm, resting, trigger, seconds=WARM_UP_SECONDS)
+
+    def spent_us() -> float:
+        return sum(site.cpu_us().values())
+
+    load(swarm, resting, trigger, seconds=WARM_UP_SECONDS, spent_us=spent_us)
     saves, threads = site.driver_counters()["saves"], site.cpu_us()
     began, own = time.monotonic(), time.process_time()
-    tally = load(swarm, resting, trigger, seconds=SECONDS)
+    tally = load(swarm, resting, trigger, seconds=SECONDS, spent_us=spent_us)
     wall, own = time.monotonic() - began, time.process_time() - own
     spent = {name: us - threads.get(name, 0) for name, us in site.cpu_us().items()}
     accepted = len(tally.waited_s)
@@ -90,6 +113,9 @@ def measure(
         "accepted_per_s": round(accepted / wall),
         "cpu_us_per_accepted": round(cpu_us, 1),
         "per_core_s": round(1e6 / cpu_us),
+        "per_core_s_by_second": sorted(
+            (round(1e6 / each) for each in tally.costs_us), reverse=True
+        ),
         "core_used": round(sum(spent.values()) / wall / 1e6, 2),
         "refused": dict(tally.refusals),
         "p50_ms": round(waited[accepted // 2] * 1e3, 1),

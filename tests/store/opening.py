@@ -5,12 +5,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from jumping_vpn.store.schema import connect
 from jumping_vpn.store.sqlite import SqliteStore
+from jumping_vpn.store.writer import Connect
 
 
 @asynccontextmanager
-async def opened(path: Path) -> AsyncIterator[SqliteStore]:
-    store = await SqliteStore.open(path)
+async def opened(path: Path, connect: Connect = connect) -> AsyncIterator[SqliteStore]:
+    store = await SqliteStore.open(path, open_connection=connect)
     yield store
     await store.close()
 

@@ -93,6 +93,25 @@ async def test_a_large_group_is_written_whole(path: Path) -> None:
         assert store.newest_seq == 3000
 
 
+async def test_what_the_turns_of_a_busy_loop_bring_shares_one_commit(path: Path) -> None:
+    statements: list[str] = []
+
+    def listening(path: Path) -> sqlite3.Connection:
+        connection = connect(path)
+        connection.set_trace_callback(statements.append)
+        return connection
+
+    async def after_turns(turns: int, seed: int) -> None:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await store.create(birth(seed))
+
+    async with opened(path, listening) as store:
+        await asyncio.gather(*(after_turns(turn, turn) for turn in range(16)))
+
+        assert statements.count("COMMIT") == 1
+
+
 async def test_a_version_of_64_bits_is_kept(path: Path) -> None:
     save = birth(1)
     far = StateVersion(2**64 - 3)

@@ -1,8 +1,9 @@
 """The one thread that writes: it drains its queue, commits the group, reports it in one step.
 
-The loop hands orders over through a queue that needs no lock of ours, and is woken once for each
-group, not for each order. While a commit is under way the next group gathers, so the busier the
-store is, the more orders share one commit.
+The loop gathers orders for as long as each of its turns brings more, hands them over through a
+queue that needs no lock of ours, and is woken once for each group, not for each order. While a
+commit is under way the next group gathers, so the busier the store is, the more orders share one
+commit; an idle loop hands a single order over at once.
 """
 
 import asyncio
@@ -27,6 +28,8 @@ Connect: TypeAlias = Callable[[Path], sqlite3.Connection]
 
 GROUP_MAX: Final = 1024
 """Orders of one transaction."""
+GATHERED_MAX: Final = 32
+"""Orders that are handed over although the loop's next turn may bring more."""
 
 
 class _Pending(Struct, frozen=True):
@@ -45,7 +48,8 @@ class Writer:
         self._connect = connect
         self._committed = committed
         self._loop = asyncio.get_running_loop()
-        self._orders: queue.SimpleQueue[_Pending | None] = queue.SimpleQueue()
+        self._orders: queue.SimpleQueue[Sequence[_Pending] | None] = queue.SimpleQueue()
+        self._gathered: list[_Pending] = []
         self._waiting = 0
         self._closing = False
         self._doubtful = False
@@ -66,15 +70,30 @@ class Writer:
             raise StoreUnavailable(f"{self._waiting} writes wait already")
         answer: asyncio.Future[Any] = self._loop.create_future()
         self._waiting += 1
-        self._orders.put(_Pending(order, answer))
+        self._gathered.append(_Pending(order, answer))
+        if len(self._gathered) == 1:
+            self._loop.call_soon(self._gather, 1)
         return answer
 
     async def close(self) -> None:
         """Commit what was submitted, then end the thread."""
         if not self._closing:
             self._closing = True
+            self._hand_over()
             self._orders.put(None)
         await asyncio.to_thread(self._thread.join)
+
+    def _gather(self, before: int) -> None:
+        """Hand over what was gathered, unless the last turn of the loop brought more."""
+        if before < len(self._gathered) < GATHERED_MAX:
+            self._loop.call_soon(self._gather, len(self._gathered))
+        else:
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        if self._gathered:
+            group, self._gathered = self._gathered, []
+            self._orders.put(group)
 
     # In the thread.
 
@@ -82,7 +101,7 @@ class Writer:
         last = False
         while not last:
             first = self._orders.get()
-            group = [] if first is None else [first]
+            group = [] if first is None else [*first]
             last = first is None or self._drain(group)
             if group:
                 self._deliver(group, self._carry_out([each.order for each in group]))
@@ -93,12 +112,12 @@ class Writer:
         """Take what waits already; say whether the end was among it."""
         while len(group) < GROUP_MAX:
             try:
-                pending = self._orders.get_nowait()
+                more = self._orders.get_nowait()
             except queue.Empty:
                 return False
-            if pending is None:
+            if more is None:
                 return True
-            group.append(pending)
+            group += more
         return False
 
     def _carry_out(self, orders: Sequence[Order]) -> Committed | Exception:
