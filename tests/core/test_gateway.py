@@ -240,6 +240,18 @@ def test_a_restart_dates_the_loss_back_to_its_own_start():
     assert ends == started + Policy().recovery_window
 
 
+def test_the_first_jump_after_a_restart_tells_which_transport_was_left():
+    world = attached()
+
+    world.start_gateway()
+    world.tell(f.ResetHinted(epoch=1))
+    world.run(1_000)
+
+    (jump,) = observed(world.events, "TRANSPORT_SWITCH")
+    assert jump.data.handover.left is not None
+    assert jump.data.handover.left.startswith("udp/wlan0/")
+
+
 def test_a_confirmation_behind_its_time_out_leaves_the_loss_running():
     world = attached()
     world.drop = lambda direction, kind: (direction, kind) == ("up", "CONFIRM")

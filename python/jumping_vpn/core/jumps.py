@@ -123,7 +123,8 @@ def accept(
 ) -> None:
     """Apply an admitted request: the new binding, unconfirmed, and what the jump cost."""
     session, fact, now = course.session, jump.fact, course.moment.now
-    left = memory.left if session.binding is None else session.binding.transport
+    bound = session.binding or course.given.session.binding
+    left = memory.left if bound is None else bound.transport
     reason = jump_reason(jump.request.trigger, session)
     report_death(course, jump)
     outcome = course.apply(
