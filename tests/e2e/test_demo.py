@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from jumping_vpn.lab import namespaces
+from jumping_vpn.lab.account import Account, Counted, Lane, Passage
 from jumping_vpn.lab.namespaces import LabRefused, require_root
+from jumping_vpn.lab.probe import EchoWindow
 from jumping_vpn.lab.product import wait_for
 from jumping_vpn.lab.report import FaultRow, Outcome
 
@@ -21,6 +23,15 @@ DEMO = (sys.executable, "-m", "jumping_vpn.lab.demo", "--output")
 RUN = Path("/run/jumping-vpn")
 SECONDS_MAX = 40.0
 MARK = "JVPN_TEST_RUN"
+QUIET = {
+    "entered": 0,
+    "lost": 0,
+    "duplicated": 0,
+    "given_up": 0,
+    "in_doubt": 0,
+    "counted_but_arrived": 0,
+    "sender_forgot": False,
+}
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -89,9 +100,12 @@ def test_the_report_has_these_fields_and_no_others() -> None:
         versions="2-4",
         detect_ms=1.5,
         gap_ms=20.5,
-        lost=0,
-        duplicated=0,
-        counted_lost=0,
+        account=Account(
+            up=quiet_lane("up"),
+            down=quiet_lane("down"),
+            echo=EchoWindow(sent=9, lost=0, duplicated=0, gap_ms=20.5),
+            unanswered=0,
+        ),
         survived=True,
     )
     outcome = Outcome(
@@ -119,9 +133,17 @@ def test_the_report_has_these_fields_and_no_others() -> None:
                 "gap_ms": 20.5,
                 "lost": 0,
                 "duplicated": 0,
+                "echo": {"lost": 0, "duplicated": 0, "unanswered": 0},
+                "inner": {"up": QUIET, "down": QUIET},
+                "agrees": True,
             }
         ],
     }
+
+
+def quiet_lane(name: str) -> Lane:
+    nothing = Passage(packets=(), duplicated=0)
+    return Lane(name=name, seen=nothing, told=Counted(given_up=0, in_doubt=0), since_ns=0)
 
 
 def start(output: Path, printed: int) -> "subprocess.Popen[bytes]":

@@ -5,14 +5,18 @@ import shutil
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from jumping_vpn.client.doubt import UNANSWERED_AFTER
-from jumping_vpn.lab.faults import FAULTS, Fault
+from jumping_vpn.lab import topology
+from jumping_vpn.lab.account import Observers
+from jumping_vpn.lab.faults import FAULTS, Fault, gateway_kill
 from jumping_vpn.lab.namespaces import Lab, LabRefused
 from jumping_vpn.lab.product import EventTail, wait_for
 from jumping_vpn.lab.stage import Stage, prepare
+from jumping_vpn.lab.tap import Tap
 from support.watching import (
     EVENT_SECONDS_MAX,
     Echoes,
@@ -42,6 +46,29 @@ def test_the_session_outlives_a_fault(stage: Stage, fault: Fault) -> None:
     assert window.duplicated == 0
     if fault.lossless:
         assert window.lost <= counted_lost(stage)
+
+
+def test_the_events_of_a_killed_gateway_count_every_packet_that_the_client_lost(
+    stage: Stage, work: Path
+) -> None:
+    attached(stage.client, answering=2)
+    observers = Observers(
+        client=Tap.start(stage.topology.client, topology.LAN_SERVER, work / "client.tap"),
+        gateway=Tap.start(stage.topology.gateway, topology.LAN_SERVER, work / "gateway.tap"),
+    )
+    echoes = Echoes.start(stage)
+    since_ns = time.monotonic_ns()
+
+    gateway_kill(stage)
+    attached(stage.client, answering=2)
+    window, end_ns = echoes.settled_until()
+
+    account = observers.account(
+        handovers(stage), window, start_ns=echoes.since_ns, since_ns=since_ns, end_ns=end_ns
+    )
+    assert 0 < account.up.seen.lost <= account.up.told.in_doubt
+    assert account.duplicated == 0
+    assert account.disagreements() == ()
 
 
 def test_a_client_that_is_killed_goes_on_with_its_session_without_a_handshake(
@@ -201,6 +228,11 @@ def births(stage: Stage) -> int:
 def counted_lost(stage: Stage) -> int:
     """Return what the product says was given up or is in doubt."""
     names = ("given_up_up", "given_up_down", "in_doubt_up", "in_doubt_down")
+    return sum(int(told[name]) for told in handovers(stage) for name in names)
+
+
+def handovers(stage: Stage) -> list[dict[str, Any]]:
+    """Return what the gateway told about each jump that it granted."""
     events = EventTail(stage.gateway.events).read()
-    handovers = [event["data"].get("handover") for event in events]
-    return sum(int(told[name]) for told in handovers if told for name in names)
+    told = (event["data"].get("handover") for event in events)
+    return [handover for handover in told if handover]

@@ -44,13 +44,17 @@ class Echoes:
 
     def settled(self) -> EchoWindow:
         """Return what became of every echo sent up to now, once the newest of them is back."""
+        return self.settled_until()[0]
+
+    def settled_until(self) -> tuple[EchoWindow, int]:
+        """Return the same, and up to when."""
         until = time.monotonic_ns()
         wait_for(
             "the last echoes",
             lambda: self.stream.last_arrival() > until + PROMPT_NS,
             seconds_max=EVENT_SECONDS_MAX,
         )
-        return self.stream.window(self.since_ns, until)
+        return self.stream.window(self.since_ns, until), until
 
 
 def attached(client: LabClient, *, answering: int = 1) -> ClientStatus:

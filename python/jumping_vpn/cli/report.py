@@ -180,9 +180,11 @@ def _left(handover: d.Handover | None) -> str:
 def _cost(handover: d.Handover | None) -> str:
     if handover is None:
         return ""
-    lost = handover.given_up_up + handover.given_up_down
-    lost += handover.in_doubt_up + handover.in_doubt_down
-    return f"  {handover.cause}, {lost} lost" if lost else f"  {handover.cause}"
+    given_up = handover.given_up_up + handover.given_up_down
+    in_doubt = handover.in_doubt_up + handover.in_doubt_down
+    costs = {"given up": given_up, "in doubt": in_doubt}
+    told = [f"{count} {what}" for what, count in costs.items() if count]
+    return "  " + ", ".join((handover.cause, *told))
 
 
 def _milliseconds(microseconds: int) -> str:

@@ -14,13 +14,15 @@ from pathlib import Path
 from typing import Final
 
 from jumping_vpn.lab import topology
+from jumping_vpn.lab.account import Observers
 from jumping_vpn.lab.faults import FAULTS, Fault
 from jumping_vpn.lab.namespaces import LabRefused, interrupt_on_every_signal, laboratory
 from jumping_vpn.lab.probe import NS_PER_MS, Download, EchoStream, EchoWindow
-from jumping_vpn.lab.product import EventTail
+from jumping_vpn.lab.product import EventTail, wait_for
 from jumping_vpn.lab.report import FaultRow, Logs, Outcome, row_of
 from jumping_vpn.lab.screen import Screen
 from jumping_vpn.lab.stage import ATTACH_SECONDS_MAX, Stage, open_stage
+from jumping_vpn.lab.tap import Tap
 from jumping_vpn.observe.audit import verify
 
 RATE: Final = 2_500_000
@@ -33,6 +35,7 @@ class Demo:
     """A demo under way."""
 
     stage: Stage
+    observers: Observers
     echo: EchoStream
     download: Download
     gateway_log: EventTail
@@ -51,22 +54,37 @@ class Demo:
         self.watch(fault.settle_s)
         injected.heal()
         status = self.stage.client.wait_attached(answering=2, seconds_max=ATTACH_SECONDS_MAX)
+        self._settle()
         self.gateway_log.read()
         self.client_log.read()
-        window = self.echo.window(mono_ns - BEFORE_NS, time.monotonic_ns() - BEFORE_NS)
+        start_ns, end_ns = mono_ns - BEFORE_NS, time.monotonic_ns() - BEFORE_NS
+        window = self.echo.window(start_ns, end_ns)
+        logs = Logs(
+            gateway=self.gateway_log.seen[before_jumps:],
+            client=self.client_log.seen[before_attempts:],
+            since_ms=wall_ms,
+        )
+        account = self.observers.account(
+            logs.handovers(), window, start_ns=start_ns, since_ns=mono_ns, end_ns=end_ns
+        )
         row = row_of(
             fault,
-            window,
-            Logs(
-                gateway=self.gateway_log.seen[before_jumps:],
-                client=self.client_log.seen[before_attempts:],
-                since_ms=wall_ms,
-            ),
+            account,
+            logs,
             gap_ms=self._gap(fault, injected.since_ns, window),
             survived=status.state == "ATTACHED",
         )
         self.screen.row(row)
         return row
+
+    def _settle(self) -> None:
+        """Wait for an echo that is sent from now on: what was held back goes before it."""
+        since_ns = time.monotonic_ns()
+        wait_for(
+            "an echo",
+            lambda: self.echo.window(since_ns, time.monotonic_ns()).arrived(),
+            seconds_max=ATTACH_SECONDS_MAX,
+        )
 
     def _gap(self, fault: Fault, since_ns: int, window: EchoWindow) -> float | None:
         """Return the longest silence, or the time since the return of what was away."""
@@ -98,6 +116,10 @@ def run(output: Path) -> int:
         screen.say(f"session {first.session_id} attached over {first.transport}")
         demo = Demo(
             stage=stage,
+            observers=Observers(
+                client=Tap.start(built.client, topology.LAN_SERVER, work / "client.tap"),
+                gateway=Tap.start(built.gateway, topology.LAN_SERVER, work / "gateway.tap"),
+            ),
             echo=EchoStream.start(built.client, built.server, topology.LAN_SERVER),
             download=Download.start(
                 built.client, built.server, topology.LAN_SERVER, size=RATE * SECONDS, rate=RATE

@@ -3,13 +3,16 @@
 from dataclasses import dataclass
 from typing import Any
 
+from jumping_vpn.lab.account import Account
 from jumping_vpn.lab.faults import Fault
-from jumping_vpn.lab.probe import EchoWindow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FaultRow:
-    """What one fault did; `gap_ms` is none where no echo ever came back."""
+    """What one fault did; `gap_ms` is none where no echo ever came back.
+
+    Lost and duplicated are inner packets, all there were, as they were seen at both ends.
+    """
 
     fault: str
     cause: str
@@ -18,9 +21,7 @@ class FaultRow:
     versions: str
     detect_ms: float | None
     gap_ms: float | None
-    lost: int
-    duplicated: int
-    counted_lost: int
+    account: Account
     survived: bool
 
     def report(self) -> dict[str, Any]:
@@ -33,8 +34,9 @@ class FaultRow:
             "versions": self.versions,
             "detect_ms": self.detect_ms,
             "gap_ms": self.gap_ms,
-            "lost": self.lost,
-            "duplicated": self.duplicated,
+            "lost": self.account.lost,
+            "duplicated": self.account.duplicated,
+            **self.account.report(),
         }
 
 
@@ -68,9 +70,14 @@ class Logs:
     client: list[dict[str, Any]]
     since_ms: float
 
+    def handovers(self) -> list[dict[str, Any]]:
+        """Return what the gateway told about each jump that it granted."""
+        told = (event["data"].get("handover") for event in self.gateway)
+        return [handover for handover in told if handover]
+
 
 def row_of(
-    fault: Fault, window: EchoWindow, logs: Logs, *, gap_ms: float | None, survived: bool
+    fault: Fault, account: Account, logs: Logs, *, gap_ms: float | None, survived: bool
 ) -> FaultRow:
     """Return the row of a fault from what was measured and what was logged."""
     jumps = [event for event in logs.gateway if event["event_type"] == "TRANSPORT_SWITCH"]
@@ -78,8 +85,7 @@ def row_of(
         event["state_version"] for event in logs.gateway if event["state_version"] is not None
     ]
     asked = [event["ts_ms"] for event in logs.client if event["event_type"] == "REATTACH_ATTEMPT"]
-    handovers = [jump["data"]["handover"] for jump in jumps if jump["data"]["handover"]]
-    first = handovers[0] if handovers else None
+    first = next(iter(logs.handovers()), None)
     return FaultRow(
         fault=fault.name,
         cause=first["cause"] if first else "-",
@@ -88,16 +94,9 @@ def row_of(
         versions=f"{min(versions) - 1}-{max(versions)}" if versions else "-",
         detect_ms=round(asked[0] - logs.since_ms, 1) if asked else None,
         gap_ms=None if gap_ms is None else round(gap_ms, 1),
-        lost=window.lost,
-        duplicated=window.duplicated,
-        counted_lost=sum(_counted(handover) for handover in handovers),
+        account=account,
         survived=survived,
     )
-
-
-def _counted(handover: dict[str, Any]) -> int:
-    names = ("given_up_up", "given_up_down", "in_doubt_up", "in_doubt_down")
-    return sum(int(handover[name]) for name in names)
 
 
 def _short(transport: str | None) -> str:

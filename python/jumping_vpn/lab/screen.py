@@ -20,8 +20,10 @@ COLUMNS: Final = (
     "lost",
     "counted",
     "dup",
+    "echoes",
 )
-WIDTHS: Final = (18, 18, 11, 11, 8, 7, 7, 5, 7, 4)
+"""Lost, counted by the events and duplicated are inner packets; then the echoes among the lost."""
+WIDTHS: Final = (18, 18, 11, 11, 8, 7, 7, 5, 7, 4, 6)
 
 
 class Screen:
@@ -66,7 +68,7 @@ class Screen:
         """Sum a fault up in one line."""
         self.say(
             f"  = {row.cause}: detected {_ms(row.detect_ms)}, gap {_ms(row.gap_ms)}, "
-            f"{row.lost} lost, {row.duplicated} duplicated"
+            f"{row.account.lost} lost, {row.account.duplicated} duplicated"
         )
 
     def verdict(self, outcome: Outcome, faults: Sequence[Fault]) -> int:
@@ -77,6 +79,9 @@ class Screen:
         for row in outcome.rows:
             self._line(_aligned(_cells(row)))
         self._line("")
+        for row in outcome.rows:
+            for text in row.account.sentences():
+                self._line(f"      {row.fault}: {text}")
         promises = _promises(outcome)
         misses = [
             text
@@ -99,7 +104,10 @@ class Screen:
 
 
 def _cells(row: FaultRow) -> tuple[str, ...]:
-    figures = (_ms(row.detect_ms), _ms(row.gap_ms), row.lost, row.counted_lost, row.duplicated)
+    account = row.account
+    counted = f"{account.counted}{' + ?' if account.is_open else ''}"
+    packets = (account.lost, counted, account.duplicated, account.echo.lost)
+    figures = (_ms(row.detect_ms), _ms(row.gap_ms), *packets)
     names = (row.fault, row.cause, row.source, row.target, row.versions)
     return (*names, *(str(figure) for figure in figures))
 
@@ -118,6 +126,9 @@ def _promises(outcome: Outcome) -> dict[str, bool]:
         f"one TCP connection ({outcome.connections})": outcome.connections == 1,
         "SHA-256 of the download is right": outcome.sha256_ok,
         f"audit of {outcome.events} events is clean": not outcome.violations,
+        "observers at both ends, the probe and the events agree on what was lost": not any(
+            row.account.disagreements() for row in outcome.rows
+        ),
     }
 
 
@@ -131,8 +142,9 @@ def _misses(fault: Fault, row: FaultRow) -> list[str]:
         misses.append(
             f"{fault.name}: gap {row.gap_ms} ms, wanted at most {fault.gap_ms_max:.0f} ms"
         )
-    if row.duplicated:
-        misses.append(f"{fault.name}: {row.duplicated} echoes arrived twice")
-    if fault.lossless and row.lost > row.counted_lost:
-        misses.append(f"{fault.name}: {row.lost} echoes lost, {row.counted_lost} given up by count")
-    return misses
+    account = row.account
+    if account.duplicated or account.echo.duplicated:
+        misses.append(f"{fault.name}: {account.duplicated} packets arrived twice")
+    if fault.lossless and account.lost > account.counted:
+        misses.append(f"{fault.name}: {account.lost} lost, {account.counted} given up by count")
+    return misses + [f"{fault.name}: {text}" for text in account.disagreements()]
