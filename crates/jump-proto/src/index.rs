@@ -5,9 +5,11 @@
 //! generation counts the uses of one slot within a start. So no index is used twice under one
 //! secret, and two indexes of one session look unrelated. A slot whose generations are used up is
 //! retired. The permutation is a four-round Feistel network whose round function is one AES block.
+//! Packets come in runs of one binding, so what an index was inverted to is remembered for a while.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use core::cell::Cell;
 
 use aes::Aes128;
 use aes::cipher::BlockCipherEncrypt;
@@ -23,6 +25,8 @@ const GENERATION_MAX: u32 = (1 << 20) - 1;
 const HALF_BITS: u32 = 28;
 const HALF_MASK: u32 = (1 << HALF_BITS) - 1;
 const ROUNDS: u8 = 4;
+/// Indexes whose inversion is remembered.
+const REMEMBERED: usize = 256;
 
 /// The 56 bits that name a binding on the wire.
 #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -60,6 +64,7 @@ pub enum Owned {
 /// Issues and resolves the indexes of one node.
 pub struct Indexes {
     permutation: Permutation,
+    inverted: [Cell<Option<(ReceiverIndex, Parts)>>; REMEMBERED],
     incarnation: u16,
     capacity: u32,
     slots: Vec<Slot>,
@@ -81,6 +86,7 @@ impl Indexes {
     pub fn new(node_secret: &Secret32, incarnation: u16, capacity: u32) -> Self {
         Self {
             permutation: Permutation(block_key(node_secret, b"jvpn1 index")),
+            inverted: [const { Cell::new(None) }; REMEMBERED],
             incarnation,
             capacity: capacity.min(SLOTS_MAX),
             slots: Vec::new(),
@@ -122,7 +128,7 @@ impl Indexes {
 
     /// Returns what `index` is to this node.
     pub fn resolve(&self, index: ReceiverIndex) -> Owned {
-        let parts = self.permutation.invert(index);
+        let parts = self.invert(index);
         if parts.incarnation != self.incarnation {
             return if parts.incarnation < self.incarnation { Owned::Past } else { Owned::Never };
         }
@@ -132,6 +138,20 @@ impl Indexes {
             }
             Some(slot) if slot.generation >= parts.generation => Owned::Past,
             _ => Owned::Never,
+        }
+    }
+
+    /// Inverts the permutation, or remembers what it gave: it never gives anything else.
+    fn invert(&self, index: ReceiverIndex) -> Parts {
+        // All bits of an index are equally good; strangers can at most have something forgotten.
+        let place = &self.inverted[index.0 as usize % REMEMBERED];
+        match place.get() {
+            Some((known, parts)) if known == index => parts,
+            _ => {
+                let parts = self.permutation.invert(index);
+                place.set(Some((index, parts)));
+                parts
+            }
         }
     }
 
@@ -243,6 +263,20 @@ mod tests {
 
             prop_assert_eq!(permutation.permute(permutation.invert(index)), index);
         }
+    }
+
+    #[test]
+    fn what_is_remembered_of_one_index_is_never_taken_for_another() {
+        let slots = 4 * REMEMBERED as u32;
+        let mut indexes = Indexes::new(&Secret32::new([1; 32]), 7, slots);
+        let issued: Vec<_> = (0..slots).map(|_| indexes.allocate().expect("a slot")).collect();
+
+        for (slot, index) in issued.iter().chain(&issued) {
+            assert_eq!(indexes.resolve(*index), Owned::Held(*slot));
+        }
+        indexes.release(issued[0].0);
+
+        assert_eq!(indexes.resolve(issued[0].1), Owned::Past);
     }
 
     #[test]
