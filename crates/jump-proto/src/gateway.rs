@@ -111,6 +111,8 @@ pub struct Gateway {
     numbers: BTreeMap<u64, usize>,
     routes: BTreeMap<IpAddr, usize>,
     timers: BTreeSet<(Instant, usize)>,
+    /// The session whose packets came last: its timer is moved forward when their run is over.
+    busy: Option<usize>,
     clients: BTreeSet<[u8; 32]>,
     births: BTreeMap<u64, Birth>,
     greeted: BTreeMap<[u8; 32], u64>,
@@ -156,6 +158,7 @@ impl Gateway {
             numbers: BTreeMap::new(),
             routes: BTreeMap::new(),
             timers: BTreeSet::new(),
+            busy: None,
             clients: BTreeSet::new(),
             births: BTreeMap::new(),
             greeted: BTreeMap::new(),
@@ -255,7 +258,7 @@ impl Gateway {
         if unconfirmed {
             self.settle(handle);
         }
-        self.reschedule(handle);
+        self.reschedule_later(handle);
         handled
     }
 
@@ -317,10 +320,13 @@ impl Gateway {
         }
         let mut scope = Scope { now, fenced: false, sink, out: &mut self.out };
         session.tunnel.send_read(read, &mut scope);
-        self.reschedule(handle);
+        self.reschedule_later(handle);
     }
 
     pub(crate) fn handle_timeout<S: Sink>(&mut self, now: Instant, sink: &mut S) {
+        if let Some(busy) = self.busy.take() {
+            self.reschedule(busy);
+        }
         while let Some(&(at, handle)) = self.timers.first().filter(|(at, _)| *at <= now) {
             self.timers.remove(&(at, handle));
             let Some(session) = self.sessions.get_mut(handle).and_then(Option::as_mut) else {
@@ -342,11 +348,13 @@ impl Gateway {
 
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let sessions = self.timers.first().map(|(at, _)| *at);
+        let busy = self.busy.and_then(|handle| self.sessions.get(handle)?.as_ref());
+        let busy = busy.and_then(|session| session.tunnel.poll_timeout());
         // Tokens grow with time and all live equally long, so the oldest of each ends first.
         let births = self.births.values().next().map(Birth::expires);
         let requests = self.requests.values().next().map(Request::expires);
         let fence = (!self.fence_told && self.fence_until > Instant(0)).then_some(self.fence_until);
-        [sessions, births, requests, fence, self.forged.report_at].into_iter().flatten().min()
+        [sessions, busy, births, requests, fence, self.forged.report_at].into_iter().flatten().min()
     }
 
     /// Moves the session's timer forward if it wants an earlier one; later ones are found when it fires.
@@ -362,6 +370,13 @@ impl Gateway {
                 self.timers.remove(&(scheduled, handle));
             }
             self.timers.insert((at, handle));
+        }
+    }
+
+    /// The same at the end of a run of packets: how many they are makes no difference to when the timer is due.
+    fn reschedule_later(&mut self, handle: usize) {
+        if let Some(before) = self.busy.replace(handle).filter(|before| *before != handle) {
+            self.reschedule(before);
         }
     }
 

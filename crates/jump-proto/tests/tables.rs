@@ -36,6 +36,20 @@ fn three_sessions_carry_their_own_packets_and_jump_by_themselves() {
 }
 
 #[test]
+fn the_first_packets_after_a_silence_start_the_pulse_of_every_session() {
+    let mut party = Party::new(8, 3);
+    party.attach_all();
+    party.run(ms(60_000));
+    let before = [0, 1, 2].map(|member| party.told(member));
+
+    party.send_all();
+    party.run(ms(1));
+
+    let after = [0, 1, 2].map(|member| party.told(member));
+    assert_eq!(after, before.map(|told| told + 1));
+}
+
+#[test]
 fn the_death_of_one_session_leaves_the_others_alone() {
     let mut party = Party::new(2, 3);
     party.attach_all();

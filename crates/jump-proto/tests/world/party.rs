@@ -29,6 +29,8 @@ struct Member {
     ids: Vec<[u8; 16]>,
     up: u64,
     down: u64,
+    /// CONTROL packets that the gateway sent to it.
+    told: u64,
 }
 
 pub struct Party {
@@ -86,6 +88,7 @@ impl Party {
             ids: Vec::new(),
             up: 0,
             down: 0,
+            told: 0,
         };
         Self {
             now,
@@ -198,6 +201,11 @@ impl Party {
         (self.members[member].up, self.members[member].down)
     }
 
+    /// CONTROL packets that the gateway has sent to a member.
+    pub fn told(&self, member: usize) -> u64 {
+        self.members[member].told
+    }
+
     pub fn epoch(&self, member: usize) -> u64 {
         self.members[member].epoch
     }
@@ -259,6 +267,7 @@ impl Party {
         for (route, bytes) in sink.0.datagrams {
             let member = (0..self.members.len()).find(|each| source(*each) == route.remote);
             if let Some(member) = member {
+                self.members[member].told += u64::from(bytes[0] == Kind::Control as u8);
                 self.flying.push((self.now + DELAY, Destination::Member(member), bytes));
             }
         }
