@@ -2,8 +2,7 @@
 //!
 //! The test lives here because counting allocations takes an `unsafe` block.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+mod counting;
 
 use jump_proto::aead::{AeadKey, Cipher, Nonce, TAG};
 use jump_proto::index::{Indexes, Owned};
@@ -20,7 +19,7 @@ fn a_data_packet_is_sealed_found_opened_and_counted_without_allocating() {
     let (slot, index) = indexes.allocate().expect("an empty table");
     let mut window = Window::new(8192);
     let mut datagram = [0; BOUND_HEADER + 1400 + TAG];
-    let before = ALLOCATIONS.get();
+    let before = counting::allocations();
 
     for counter in 1..=20_000 {
         let start = header::data(index, counter);
@@ -37,33 +36,8 @@ fn a_data_packet_is_sealed_found_opened_and_counted_without_allocating() {
         assert!(!inner::clamp_mss(plain, 1380));
     }
 
-    assert_eq!(ALLOCATIONS.get(), before);
+    assert_eq!(counting::allocations(), before);
 }
 
 /// The header of a UDP packet of 1400 bytes.
 const IPV4: [u8; 20] = [0x45, 0, 5, 120, 0, 0, 0, 0, 64, 17, 0, 0, 10, 77, 0, 2, 192, 0, 2, 9];
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
-
-/// The system's allocator, counting what each thread asks of it.
-struct Counting;
-
-// SAFETY: every call goes to the system's allocator unchanged; the count is a plain cell of the
-// calling thread, initialised at compile time, so touching it allocates nothing.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: the caller keeps the contract of `alloc`, which is passed on as it is.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the pointer came from `alloc` above, hence from the system's allocator.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}

@@ -84,7 +84,7 @@ struct Session {
     slots: Vec<(u32, ReceiverIndex)>,
     book: AddressBook,
     answers: Vec<Answer>,
-    early: Option<EarlyGate>,
+    early: Option<Box<EarlyGate>>,
     frozen: bool,
     wake_at: Option<Instant>,
 }

@@ -12,7 +12,7 @@ use subtle::ConstantTimeEq;
 use x25519_dalek::{PublicKey, StaticSecret};
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::aead::{AeadKey, Cipher};
+use crate::aead::{AeadKey, Cipher, TrafficKey};
 use crate::discard::Discard;
 use crate::hash::{Prk, sha256};
 use crate::time::Entropy;
@@ -160,13 +160,23 @@ pub enum Side {
 #[derive(Debug)]
 pub struct BindingKeys {
     /// Seals DATA.
-    pub data_send: AeadKey,
+    pub data_send: TrafficKey,
     /// Opens DATA.
-    pub data_receive: AeadKey,
+    pub data_receive: TrafficKey,
     /// Seals CONTROL.
-    pub control_send: AeadKey,
+    pub control_send: TrafficKey,
     /// Opens CONTROL.
-    pub control_receive: AeadKey,
+    pub control_receive: TrafficKey,
+}
+
+impl BindingKeys {
+    /// Keeps the keys in their shortest form until they are used again.
+    pub(crate) fn rest(&mut self) {
+        let Self { data_send, data_receive, control_send, control_receive } = self;
+        for key in [data_send, data_receive, control_send, control_receive] {
+            key.rest();
+        }
+    }
 }
 
 /// The secret a session keeps between jumps; the next jump grows from it.
@@ -280,7 +290,7 @@ impl Jump {
 
     /// The keys of the binding of `context`, seen from `side`.
     pub fn binding(&self, context: &Context, side: Side, cipher: Cipher) -> BindingKeys {
-        let key = |label| AeadKey::new(cipher, &self.binding_secret(label, context));
+        let key = |label| TrafficKey::new(cipher, self.binding_secret(label, context));
         match side {
             Side::Client => BindingKeys {
                 data_send: key(label::DATA_C2G),

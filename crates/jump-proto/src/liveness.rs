@@ -21,7 +21,7 @@
 //! A late timer is no silence of the peer. If this process was not called for longer than a heartbeat after its
 //! own was due, all clocks are moved by the time it missed.
 
-use alloc::collections::VecDeque;
+use alloc::{boxed::Box, collections::VecDeque};
 use core::time::Duration;
 
 use crate::path::PathStats;
@@ -71,7 +71,7 @@ pub struct Liveness {
     /// When the path last answered a probe, and when that probe was sent.
     probe_proof: (Instant, Instant),
     standby: bool,
-    doubt: Option<Doubt>,
+    doubt: Option<Box<Doubt>>,
     resumed: Instant,
 }
 

@@ -7,6 +7,7 @@
 //!
 //! A path outlives its bindings: [`PathStats::begin_binding`] starts the counts again and keeps what was learnt.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use core::time::Duration;
 
@@ -20,7 +21,7 @@ mod tests;
 mod window;
 
 pub(crate) use endurance::Endurance;
-use loss::LossMeter;
+use loss::{LossMeter, PRIOR_PPM};
 use window::Lowest;
 
 /// The measurements of one path, fed by heartbeats and probes.
@@ -31,7 +32,8 @@ pub struct PathStats {
     base_jitter: Lowest,
     loss_in: LossMeter,
     loss_out: LossMeter,
-    loss_probes: LossMeter,
+    /// Only a client probes.
+    loss_probes: Option<Box<LossMeter>>,
     probes_sent: u32,
     probes_answered: u32,
     heartbeats: VecDeque<SentHeartbeat>,
@@ -69,7 +71,7 @@ impl PathStats {
             base_jitter: Lowest::default(),
             loss_in: LossMeter::new(loss_window, COUNTED_MIN, now),
             loss_out: LossMeter::new(loss_window, COUNTED_MIN, now),
-            loss_probes: LossMeter::new(loss_window, PROBES_MIN, now),
+            loss_probes: None,
             probes_sent: 0,
             probes_answered: 0,
             heartbeats: VecDeque::new(),
@@ -93,6 +95,13 @@ impl PathStats {
         self.heard = None;
     }
 
+    /// Gives back memory that was needed while heartbeats were close together.
+    pub(crate) fn rest(&mut self) {
+        self.heartbeats.shrink_to(HEARTBEATS_AT_REST);
+        self.loss_in.rest();
+        self.loss_out.rest();
+    }
+
     /// Numbers a probe that is sent now; the number goes into the probe and comes back with the answer.
     pub fn probe_sent(&mut self) -> u32 {
         self.probes_sent = self.probes_sent.wrapping_add(1);
@@ -102,7 +111,9 @@ impl PathStats {
     /// Takes the answer to probe `id`, which was sent at `sent`. Call it once per probe.
     pub fn probe_answered(&mut self, id: u32, sent: Instant, now: Instant) {
         self.probes_answered = self.probes_answered.wrapping_add(1);
-        self.loss_probes.count(id, self.probes_answered, now);
+        let window = self.loss_in.window();
+        let fresh = || Box::new(LossMeter::new(window, PROBES_MIN, now));
+        self.loss_probes.get_or_insert_with(fresh).count(id, self.probes_answered, now);
         if sent >= self.void_before {
             self.rtt_sampled(now.since(sent), now);
         }
@@ -197,7 +208,7 @@ impl PathStats {
     /// the long run say.
     pub fn round_trip_loss_ppm(&self) -> u32 {
         let of_heartbeats = round_trip(self.loss_in.worst_ppm(), self.loss_out.worst_ppm());
-        of_heartbeats.max(self.loss_probes.worst_ppm())
+        of_heartbeats.max(self.loss_probes.as_ref().map_or(PRIOR_PPM, |probes| probes.worst_ppm()))
     }
 
     /// Returns the share of heartbeats that fail or whose answer does, in the long run. A burst counts little here:
@@ -215,7 +226,7 @@ impl PathStats {
             base_jitter_us: self.base_jitter.get().unwrap_or(self.rtt.jitter).max(JITTER_MIN_US),
             loss_in_ppm: self.loss_in.ppm(),
             loss_out_ppm: self.loss_out.ppm(),
-            loss_probes_ppm: self.loss_probes.ppm(),
+            loss_probes_ppm: self.loss_probes.as_ref().map_or(0, |probes| probes.ppm()),
         }
     }
 
@@ -299,6 +310,8 @@ pub(crate) const MILLION: u32 = 1_000_000;
 /// Packets that a binding's loss is told from: fewer let three unlucky ones look like a bad path.
 const COUNTED_MIN: u32 = 100;
 const HEARTBEATS_MAX: usize = 128;
+/// Memory for so many is kept while there is no traffic.
+const HEARTBEATS_AT_REST: usize = 4;
 const JITTER_MIN_US: u32 = 1_000;
 /// Probes that a standby's loss is told from; they are sent too seldom to wait for more.
 const PROBES_MIN: u32 = 20;

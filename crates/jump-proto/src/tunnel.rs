@@ -13,6 +13,7 @@ mod pulse;
 mod receive;
 mod size;
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -87,8 +88,8 @@ pub(crate) struct Tunnel {
     pub(crate) limits: Limits,
     pub(crate) retention: Retention,
     pub(crate) window: Window,
-    pub(crate) current: Option<Binding>,
-    pub(crate) previous: Option<Binding>,
+    pub(crate) current: Option<Box<Binding>>,
+    pub(crate) previous: Option<Box<Binding>>,
     /// This side lost its receive window and the peer has not confirmed that it knows.
     pub(crate) window_lost: bool,
     /// This side lost its send counter and the peer has not confirmed that it knows.
@@ -228,7 +229,7 @@ impl Tunnel {
         let proven = |binding: &Binding| {
             binding.confirmed && binding.liveness.overdue(&binding.stats, now).is_none()
         };
-        self.current.as_ref().is_some_and(proven)
+        self.current.as_deref().is_some_and(proven)
     }
 
     /// Whether inner packets may go out now.
@@ -247,7 +248,7 @@ impl Tunnel {
     fn is_hopeless(&self, now: Instant) -> bool {
         let patience = self.limits.heartbeat * self.limits.dead_after_misses.saturating_sub(1);
         let overdue = |binding: &Binding| binding.liveness.overdue(&binding.stats, now);
-        self.current.as_ref().and_then(overdue).is_some_and(|(_, by)| by >= patience)
+        self.current.as_deref().and_then(overdue).is_some_and(|(_, by)| by >= patience)
     }
 
     /// Whether the next read of the TUN finds room, however much it brings. Who can wait does so while a pass is
@@ -322,12 +323,12 @@ impl Tunnel {
 
     /// The current binding and the one being left.
     pub(crate) fn bindings(&self) -> impl Iterator<Item = &Binding> {
-        self.current.iter().chain(&self.previous)
+        self.current.iter().chain(&self.previous).map(Box::as_ref)
     }
 
     /// The binding that packets for `index` belong to.
     pub(crate) fn binding(&mut self, index: ReceiverIndex) -> Option<&mut Binding> {
-        [self.current.as_mut(), self.previous.as_mut()]
+        [self.current.as_deref_mut(), self.previous.as_deref_mut()]
             .into_iter()
             .flatten()
             .find(|binding| binding.local_index == index)
@@ -340,7 +341,7 @@ impl Tunnel {
         body: &[u8],
         scope: &mut Scope<'_, S>,
     ) -> bool {
-        let usable = |binding: &&mut Binding| binding.open || binding.confirmed;
+        let usable = |binding: &&mut Box<Binding>| binding.open || binding.confirmed;
         let Some(binding) = self.current.as_mut().filter(usable) else {
             return false;
         };

@@ -4,6 +4,7 @@
 //! can save it first; `bind` installs the binding as unconfirmed; `respond` seals the answer. A binding is
 //! installed once, and answers live in memory only and are never made twice.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -182,7 +183,8 @@ impl Gateway {
         let session = sessions.get_mut(handle).and_then(Option::as_mut).ok_or(Discard::Stale)?;
         session.slots.push((slot, index));
         session.answers.clear();
-        session.early = Some(EarlyGate::new(lookup, attempt, &ephemeral, session, &open.root));
+        let early = EarlyGate::new(lookup, attempt, &ephemeral, session, &open.root);
+        session.early = Some(Box::new(early));
         install(session, open, index, reset_key, route, keep_previous, now)?;
         let fenced = session.frozen || now >= *fence_until;
         let mut scope = Scope { now, fenced, sink, out };

@@ -56,6 +56,8 @@ impl AddressBook {
             let least = least.map_or(0, |(at, _)| at);
             self.entries.swap_remove(least);
         }
+        // Most sessions have one or two: room for each of them alone.
+        self.entries.reserve_exact(1);
         self.entries.push(Entry {
             address,
             challenge: fresh,

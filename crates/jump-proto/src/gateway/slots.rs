@@ -32,7 +32,7 @@ impl Gateway {
             session.tunnel.current.as_ref().filter(|each| each.confirmed).map(|each| each.epoch);
         if let Some(next) = session.unconfirmed.take_if(|each| Some(each.epoch) == confirmed) {
             session.confirmed = next;
-            session.answers.clear();
+            session.answers = Vec::new();
             session.early = None;
         }
         self.release_slots(handle);

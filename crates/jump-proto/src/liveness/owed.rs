@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use super::LivenessLimits;
+use super::{Liveness, LivenessLimits};
 use crate::time::Instant;
 
 /// A heartbeat whose arrival is not proven.
@@ -15,6 +15,13 @@ pub(super) struct Owed {
     pub(super) asked: bool,
 }
 
+impl Liveness {
+    /// Gives back memory that was needed while heartbeats were close together.
+    pub(crate) fn rest(&mut self) {
+        self.owed.shrink_to(OWED_AT_REST);
+    }
+}
+
 /// Returns how long a binding stays active after its last inner packet.
 pub(super) fn linger(limits: &LivenessLimits) -> Duration {
     (limits.heartbeat * 8).max(LINGER_MIN)
@@ -22,3 +29,5 @@ pub(super) fn linger(limits: &LivenessLimits) -> Duration {
 
 const LINGER_MIN: Duration = Duration::from_secs(1);
 pub(super) const OWED_MAX: usize = 64;
+/// Memory for so many is kept while there is no traffic.
+const OWED_AT_REST: usize = 4;

@@ -1,5 +1,6 @@
 //! From doubt to its end: what the silence has come to.
 
+use alloc::boxed::Box;
 use core::time::Duration;
 
 use super::budget::{late_after, required_unanswered};
@@ -14,7 +15,7 @@ impl Liveness {
         let overdue = self.overdue(path, now);
         let Some(doubt) = &mut self.doubt else {
             let overdue = overdue?;
-            self.doubt = Some(Doubt::new(self.standby, self.floor(path), now));
+            self.doubt = Some(Box::new(Doubt::new(self.standby, self.floor(path), now)));
             self.next_heartbeat = self.next_heartbeat.min(now);
             return self.late_began(path, overdue);
         };

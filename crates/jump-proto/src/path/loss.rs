@@ -29,16 +29,28 @@ impl LossMeter {
             enough,
             points: VecDeque::new(),
             latest: Point { at: now, sent: 0, received: 0 },
-            sent_long: 100,
-            lost_long: 1,
+            sent_long: PRIOR_SENT,
+            lost_long: PRIOR_LOST,
             halved_at: now,
         }
+    }
+
+    /// Over which the loss is told.
+    pub(super) fn window(&self) -> Duration {
+        self.window
     }
 
     /// Starts both counters at zero again.
     pub(super) fn restart(&mut self, now: Instant) {
         self.points.clear();
         self.latest = Point { at: now, sent: 0, received: 0 };
+    }
+
+    /// While nothing flows the window reaches back less far, and takes less memory.
+    pub(super) fn rest(&mut self) {
+        let spare = self.points.len().saturating_sub(POINTS_AT_REST);
+        self.points.drain(..spare);
+        self.points.shrink_to(POINTS_AT_REST + 2);
     }
 
     /// Takes both counters as they stood at one packet.
@@ -122,6 +134,12 @@ fn share(part: u64, whole: u64) -> u32 {
     (part * u64::from(MILLION) / whole).min(u64::from(MILLION)) as u32
 }
 
+/// What the long run begins with.
+const PRIOR_SENT: u64 = 100;
+const PRIOR_LOST: i64 = 1;
+/// Its loss while nothing was counted.
+pub(super) const PRIOR_PPM: u32 = 10_000;
 const HALF_LIFE: Duration = Duration::from_mins(1);
 const POINTS_MAX: usize = 24;
+const POINTS_AT_REST: usize = 4;
 const SLICES: u32 = 8;

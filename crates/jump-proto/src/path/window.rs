@@ -5,11 +5,18 @@ use core::time::Duration;
 use crate::time::Instant;
 
 /// A windowed minimum: the lowest of some slices of time, the oldest of which falls out as a whole.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Lowest {
-    slices: [Option<u32>; SLICES],
+    /// [`EMPTY`] where nothing was measured.
+    slices: [u32; SLICES],
     current: usize,
     since: Instant,
+}
+
+impl Default for Lowest {
+    fn default() -> Self {
+        Self { slices: [EMPTY; SLICES], current: 0, since: Instant(0) }
+    }
 }
 
 impl Lowest {
@@ -17,7 +24,7 @@ impl Lowest {
         let mut turns = 0;
         while now.since(self.since) >= SLICE && turns < SLICES {
             self.current = (self.current + 1) % SLICES;
-            self.slices[self.current] = None;
+            self.slices[self.current] = EMPTY;
             self.since = self.since + SLICE;
             turns += 1;
         }
@@ -25,14 +32,16 @@ impl Lowest {
             self.since = now;
         }
         let slice = &mut self.slices[self.current];
-        *slice = Some(slice.map_or(value, |lowest| lowest.min(value)));
+        *slice = value.min(*slice);
     }
 
     pub(super) fn get(&self) -> Option<u32> {
-        self.slices.iter().flatten().min().copied()
+        self.slices.iter().min().copied().filter(|lowest| *lowest != EMPTY)
     }
 }
 
+/// No round trip is as long.
+const EMPTY: u32 = u32::MAX;
 const SLICES: usize = 6;
 const SLICE: Duration = Duration::from_secs(10);
 

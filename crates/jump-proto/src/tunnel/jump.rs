@@ -1,5 +1,6 @@
 //! What a jump does to a tunnel: the binding changes, both sides say what they have and what they lost.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -31,16 +32,17 @@ impl Tunnel {
     /// Returns the bindings that are left for good.
     pub(crate) fn install(&mut self, binding: Binding, keep: bool) -> Vec<Binding> {
         let mut left = Vec::new();
-        let replaced = self.current.replace(binding);
+        let replaced = self.current.replace(Box::new(binding));
         // A gateway's unconfirmed binding that is superseded was never used; the one before it still is.
         let was_used = |each: &Binding| self.side == Side::Client || each.confirmed;
         if !keep {
-            left.extend(replaced);
-            left.extend(self.previous.take());
-        } else if replaced.as_ref().is_some_and(was_used) || self.previous.is_none() {
-            left.extend(core::mem::replace(&mut self.previous, replaced));
+            left.extend(replaced.map(|each| *each));
+            left.extend(self.previous.take().map(|each| *each));
+        } else if replaced.as_deref().is_some_and(was_used) || self.previous.is_none() {
+            let before = core::mem::replace(&mut self.previous, replaced);
+            left.extend(before.map(|each| *each));
         } else {
-            left.extend(replaced);
+            left.extend(replaced.map(|each| *each));
         }
         self.watch = Watch::default();
         self.large_doubt = LargeDoubt::default();
@@ -56,10 +58,10 @@ impl Tunnel {
         if let Some(binding) = self.current.take_if(|each| each.epoch == epoch) {
             self.confirm_at = None;
             self.pump_at = None;
-            left.push(binding);
-            left.extend(self.previous.take());
+            left.push(*binding);
+            left.extend(self.previous.take().map(|each| *each));
         }
-        left.extend(self.previous.take_if(|each| each.epoch == epoch));
+        left.extend(self.previous.take_if(|each| each.epoch == epoch).map(|each| *each));
         left
     }
 

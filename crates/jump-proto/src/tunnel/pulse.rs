@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::Tunnel;
+use super::{Reassembly, Tunnel};
 use crate::engine::{Scope, Sink};
 use crate::fact::Fact;
 use crate::keys::Side;
@@ -37,6 +37,18 @@ impl Tunnel {
         if self.side == Side::Client && binding.wears_out() {
             let epoch = binding.epoch;
             scope.out.facts.push_back(Fact::BindingWorn { epoch });
+        }
+        if beat.idle {
+            self.rest();
+        }
+    }
+
+    /// Gives back what only traffic needs. Parts of a packet whose other parts did not come meanwhile are lost; what
+    /// is sent again comes in all its parts.
+    fn rest(&mut self) {
+        self.reassembly = Reassembly::default();
+        if let Some(binding) = &mut self.current {
+            binding.rest();
         }
     }
 

@@ -29,7 +29,7 @@ impl Tunnel {
         let now = scope.now;
         let index = packet.index();
         let Self { window, current, previous, reassembly, .. } = self;
-        let binding = [current.as_mut(), previous.as_mut()]
+        let binding = [current.as_deref_mut(), previous.as_deref_mut()]
             .into_iter()
             .flatten()
             .find(|binding| binding.local_index == index)

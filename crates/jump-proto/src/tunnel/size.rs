@@ -81,7 +81,7 @@ impl Tunnel {
         if read.count() > 1 || length > SYN_MAX || !inner::is_syn(read.packet()) {
             return None;
         }
-        let packet = self.current.as_ref().map_or(usize::from(SIZE_MAX), Binding::packet_size);
+        let packet = self.current.as_deref().map_or(usize::from(SIZE_MAX), Binding::packet_size);
         // Its checksum is completed first: one that is partial cannot be mended.
         let mut clamped = vec![0; length];
         read.write(0, &mut clamped);

@@ -33,14 +33,14 @@ fn both_ends_hold_the_same_session() {
 #[test]
 fn what_one_end_seals_the_other_opens() {
     let (client, gateway) = Ends::new().shake(None, None, Ciphers::ALL).expect("honest");
-    let sender = client.jump.binding(&context(&client), Side::Client, client.cipher);
-    let receiver = gateway.jump.binding(&context(&gateway), Side::Gateway, gateway.cipher);
+    let mut sender = client.jump.binding(&context(&client), Side::Client, client.cipher);
+    let mut receiver = gateway.jump.binding(&context(&gateway), Side::Gateway, gateway.cipher);
 
     for (seal, open) in [
-        (&sender.data_send, &receiver.data_receive),
-        (&receiver.data_send, &sender.data_receive),
-        (&sender.control_send, &receiver.control_receive),
-        (&receiver.control_send, &sender.control_receive),
+        (&mut sender.data_send, &mut receiver.data_receive),
+        (&mut receiver.data_send, &mut sender.data_receive),
+        (&mut sender.control_send, &mut receiver.control_receive),
+        (&mut receiver.control_send, &mut sender.control_receive),
     ] {
         let mut buffer = [7; 40 + TAG];
         seal.seal(Nonce::counter(1), b"header", &mut buffer);

@@ -174,8 +174,8 @@ fn both_ends_of_a_jump_derive_the_same_keys() {
     let at_gateway = root.jump(&theirs, &request, &gateway.public());
 
     assert_eq!(at_client.next_root(&context), at_gateway.next_root(&context));
-    let sender = at_client.binding(&context, Side::Client, Cipher::Aes256Gcm);
-    let receiver = at_gateway.binding(&context, Side::Gateway, Cipher::Aes256Gcm);
+    let mut sender = at_client.binding(&context, Side::Client, Cipher::Aes256Gcm);
+    let mut receiver = at_gateway.binding(&context, Side::Gateway, Cipher::Aes256Gcm);
     let mut buffer = [4; 20 + TAG];
     sender.data_send.seal(Nonce::counter(1), &[], &mut buffer);
     assert!(receiver.data_receive.open(Nonce::counter(1), &[], &mut buffer).is_ok());
