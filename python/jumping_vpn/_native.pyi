@@ -11,7 +11,7 @@ other role.
 
 from typing import Any, final
 
-__all__ = ["DataPlane", "Keys", "Limits", "LinkElement", "write_client_config"]
+__all__ = ["DataPlane", "Keys", "Limits", "LinkElement", "Stepper", "write_client_config"]
 
 @final
 class Keys:
@@ -178,3 +178,37 @@ class LinkElement:
         counters.
         """
     def counters(self) -> dict[str, int]: ...
+
+@final
+class Stepper:
+    """A data plane in virtual time: its time, entropy and packets are the caller's.
+
+    It has neither socket, TUN nor thread, because what has a seed must not lead out of the process.
+    """
+
+    @staticmethod
+    def gateway(
+        keys: Keys, *, node: int, incarnation: int, capacity: int, seed: int
+    ) -> Stepper: ...
+    @staticmethod
+    def client(keys: Keys, *, gateway_public: bytes, seed: int) -> Stepper: ...
+    def plane(self) -> DataPlane:
+        """Return the data plane that takes the orders and gives the facts."""
+    def set_time(self, now_us: int) -> None:
+        """Say what CLOCK_BOOTTIME shows, from here on."""
+    def hear(self, path: int | None, remote: str, datagram: bytes) -> None:
+        """Let a datagram arrive, at a client on a path."""
+    def read(self, inner: bytes) -> None:
+        """Let the TUN bring an inner packet."""
+    def fail(self, path: int, errno: int) -> None:
+        """Tell that sending on a path failed."""
+    def too_big(self, path: int, size: int) -> None:
+        """Tell that this host refuses to send a packet of this size."""
+    def turn(
+        self, due: bool
+    ) -> tuple[list[tuple[int | None, str, bytes]], list[bytes], int | None, bool, bool]:
+        """Do what is due, if `due`, and return what came out since the last turn.
+
+        That is (path, remote, datagram) each, inner packets for the TUN, when the next turn is due,
+        whether the TUN may be read, and whether there are new facts.
+        """

@@ -26,6 +26,7 @@ mod outlet;
 mod packet_loop;
 pub mod plane;
 mod sockets;
+pub mod stepped;
 mod sys;
 pub mod tun;
 pub mod turnstile;

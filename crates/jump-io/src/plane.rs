@@ -18,12 +18,12 @@ use std::thread::{self, JoinHandle};
 use jump_proto::engine::{Route, Via};
 use jump_proto::time::Instant;
 
-use crate::clock;
 use crate::counters::Counters;
 use crate::engine::PacketEngine;
 use crate::facts::{Bell, CAPACITY, Drained, FactQueue};
 use crate::outbox::Outbox;
 use crate::packet_loop::PacketLoop;
+use crate::stepped::Time;
 use crate::tun::{Offload, Tun};
 use crate::turnstile::Turnstile;
 use crate::udp::Udp;
@@ -37,6 +37,8 @@ pub enum PlaneError {
     Failed(String),
     /// The kernel refused.
     Io(io::Error),
+    /// The data plane is stepped by its caller: it has no sockets, no TUN and no thread.
+    Stepped,
 }
 
 impl From<io::Error> for PlaneError {
@@ -47,7 +49,7 @@ impl From<io::Error> for PlaneError {
 
 /// An engine, its sockets, and the thread that moves its packets.
 pub struct Plane<E: PacketEngine> {
-    shared: Arc<Shared<E>>,
+    pub(crate) shared: Arc<Shared<E>>,
     thread: Mutex<Option<JoinHandle<()>>>,
     listeners: AtomicU32,
 }
@@ -58,6 +60,7 @@ pub(crate) struct Shared<E: PacketEngine> {
     pub(crate) facts: FactQueue<E::Fact>,
     pub(crate) counters: Counters,
     pub(crate) wake: Bell,
+    pub(crate) time: Time,
     handovers: Mutex<Vec<Handover>>,
     closed: AtomicBool,
     failure: OnceLock<String>,
@@ -81,12 +84,17 @@ pub(crate) enum Handover {
 impl<E: PacketEngine> Plane<E> {
     /// Puts `engine` into a data plane that does not run yet.
     pub fn new(engine: E) -> io::Result<Self> {
+        Self::with(engine, Outbox::default(), Time::System)
+    }
+
+    pub(crate) fn with(engine: E, outbox: Outbox, time: Time) -> io::Result<Self> {
         Ok(Self {
             shared: Arc::new(Shared {
-                core: Turnstile::new(Core { engine, outbox: Outbox::default() }),
+                core: Turnstile::new(Core { engine, outbox }),
                 facts: FactQueue::new(CAPACITY)?,
                 counters: Counters::default(),
                 wake: Bell::new()?,
+                time,
                 handovers: Mutex::default(),
                 closed: AtomicBool::new(false),
                 failure: OnceLock::new(),
@@ -98,7 +106,7 @@ impl<E: PacketEngine> Plane<E> {
 
     /// Starts the packet loop; a second call changes nothing.
     pub fn start(&self) -> Result<(), PlaneError> {
-        self.shared.check()?;
+        self.shared.check_real()?;
         let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
         if thread.is_none() {
             let shared = self.shared.clone();
@@ -127,7 +135,7 @@ impl<E: PacketEngine> Plane<E> {
 
     /// Opens the TUN device with as much of `most` as the kernel gives, and returns its name.
     pub fn open_tun(&self, name: &str, mtu: u32, most: Offload) -> Result<String, PlaneError> {
-        self.shared.check()?;
+        self.shared.check_real()?;
         let tun = Tun::open(name, mtu, most)?;
         let name = tun.name().to_owned();
         self.shared.hand_over(Handover::Tun(tun));
@@ -136,7 +144,7 @@ impl<E: PacketEngine> Plane<E> {
 
     /// Opens a gateway's socket and returns the address it got.
     pub fn listen(&self, address: SocketAddr) -> Result<SocketAddr, PlaneError> {
-        self.shared.check()?;
+        self.shared.check_real()?;
         let udp = Udp::listen(self.listeners.fetch_add(1, Ordering::Relaxed), address)?;
         let local = udp.local_address()?;
         self.shared.hand_over(Handover::Socket(Box::new(udp)));
@@ -152,6 +160,9 @@ impl<E: PacketEngine> Plane<E> {
         mark: u32,
     ) -> Result<Route, PlaneError> {
         self.shared.check()?;
+        if self.shared.time.is_stepped() {
+            return Ok(Route { via: Via::Path(path), remote, local: None });
+        }
         let udp = Udp::connect(path, interface, remote, mark)?;
         let remote = udp.remote_address()?;
         self.shared.hand_over(Handover::Socket(Box::new(udp)));
@@ -161,6 +172,9 @@ impl<E: PacketEngine> Plane<E> {
     /// Closes a client's path.
     pub fn close_path(&self, path: u32) -> Result<(), PlaneError> {
         self.shared.check()?;
+        if self.shared.time.is_stepped() {
+            return Ok(());
+        }
         self.shared.hand_over(Handover::ClosePath(path));
         Ok(())
     }
@@ -174,7 +188,7 @@ impl<E: PacketEngine> Plane<E> {
         let result = {
             let mut core = self.shared.core.lock().map_err(|_| self.shared.broken())?;
             let Core { engine, outbox } = &mut *core;
-            change(engine, clock::now(), outbox)
+            change(engine, self.shared.time.now(), outbox)
         };
         self.shared.wake.ring();
         Ok(result)
@@ -206,6 +220,11 @@ impl<E: PacketEngine> Plane<E> {
     /// Wakes the loop to send what calls that do not wake it have queued.
     pub fn flush(&self) {
         self.shared.wake.ring();
+    }
+
+    /// Returns the time by which the engine works.
+    pub fn now(&self) -> Instant {
+        self.shared.time.now()
     }
 
     /// Looks at the engine.
@@ -269,7 +288,7 @@ impl<E: PacketEngine> Shared<E> {
         self.wake.ring();
     }
 
-    fn check(&self) -> Result<(), PlaneError> {
+    pub(crate) fn check(&self) -> Result<(), PlaneError> {
         if let Some(failure) = self.failure.get() {
             return Err(PlaneError::Failed(failure.clone()));
         }
@@ -279,7 +298,15 @@ impl<E: PacketEngine> Shared<E> {
         Ok(())
     }
 
-    fn broken(&self) -> PlaneError {
+    /// The same for what takes a kernel.
+    fn check_real(&self) -> Result<(), PlaneError> {
+        if self.time.is_stepped() {
+            return Err(PlaneError::Stepped);
+        }
+        self.check()
+    }
+
+    pub(crate) fn broken(&self) -> PlaneError {
         let text = "a call on the engine panicked".to_owned();
         PlaneError::Failed(self.failure.get().cloned().unwrap_or(text))
     }

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
-use jump_io::clock::{self, SystemEntropy};
+use jump_io::clock::SystemEntropy;
 use jump_io::plane::Plane;
 use jump_io::{host, tun};
 use jump_proto::client::{Client, PathView};
@@ -243,12 +243,12 @@ impl DataPlane {
     }
 
     fn bind(&self, py: Python<'_>, token: u64, keep_previous: bool) -> Result<(), Failure> {
-        let (now, keep) = (clock::now(), keep_previous);
+        let (now, keep) = (self.0.now(), keep_previous);
         self.brief(py, |gateway, out| Ok(gateway.bind(token, keep, now, out)?))
     }
 
     fn respond(&self, py: Python<'_>, token: u64, message: &[u8]) -> Result<(), Failure> {
-        let now = clock::now();
+        let now = self.0.now();
         self.brief(py, |gateway, out| Ok(gateway.respond(token, message, now, out)?))
     }
 
@@ -430,7 +430,7 @@ fn array<const LENGTH: usize>(bytes: &[u8], what: &str) -> Result<[u8; LENGTH], 
         .map_err(|_| Failure::Argument(format!("{what}: expected {LENGTH} bytes, found {found}")))
 }
 
-fn ip_address(text: &str) -> Result<IpAddr, Failure> {
+pub(crate) fn ip_address(text: &str) -> Result<IpAddr, Failure> {
     text.parse().map_err(|_| Failure::Argument(format!("\"{text}\" is no IP address")))
 }
 

@@ -57,6 +57,9 @@ impl From<Failure> for PyErr {
             Failure::Plane(PlaneError::Failed(text)) => {
                 PyRuntimeError::new_err(format!("the data plane stopped: {text}"))
             }
+            Failure::Plane(PlaneError::Stepped) => PyRuntimeError::new_err(
+                "a data plane that is stepped has no sockets, no TUN and no thread",
+            ),
             Failure::Role(role) => {
                 PyRuntimeError::new_err(format!("this order is for a {role}'s data plane"))
             }

@@ -11,6 +11,7 @@ mod facts;
 mod keys;
 mod limits;
 mod link;
+mod stepper;
 
 use pyo3::prelude::*;
 
@@ -24,4 +25,6 @@ mod _native {
     use crate::limits::Limits;
     #[pymodule_export]
     use crate::link::LinkElement;
+    #[pymodule_export]
+    use crate::stepper::Stepper;
 }
