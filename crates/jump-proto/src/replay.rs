@@ -62,6 +62,23 @@ impl Window {
         self.floor = self.floor.max(counter);
     }
 
+    /// Goes on with another width. What was accepted is not accepted again; what the narrower of the two cannot tell is
+    /// refused.
+    pub fn resize(&mut self, bits: u32) {
+        let mut resized = Self::new(bits);
+        if resized.bits == self.bits {
+            return;
+        }
+        resized.floor = self.floor();
+        resized.highest = self.highest;
+        let mut top = self.highest;
+        while let Some(seen) = self.newest(top, true).filter(|seen| *seen > resized.floor()) {
+            resized.set(seen);
+            top = seen - 1;
+        }
+        *self = resized;
+    }
+
     /// Whether `counter` would be refused: accepted before, or too old to tell.
     pub fn contains(&self, counter: u64) -> bool {
         counter <= self.highest && (counter <= self.floor() || self.bit(counter))

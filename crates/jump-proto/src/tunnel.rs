@@ -378,6 +378,7 @@ impl Tunnel {
     /// Changes the numbers by which the session is kept.
     pub(crate) fn set_limits(&mut self, limits: Limits) {
         self.limits = limits;
+        self.window.resize(limits.replay_window);
         self.retention.set_limits(limits.retention());
         for binding in self.current.iter_mut().chain(&mut self.previous) {
             binding.liveness.set_limits(limits.liveness());

@@ -8,7 +8,14 @@ from jumping_vpn.core.client_jumps import REKEY_AFTER, wire_candidate
 from jumping_vpn.core.facts import HandshakeDone, MessageReceived
 from jumping_vpn.core.ids import Millis, SessionId
 from jumping_vpn.core.policy.limits import Policy, PolicyError
-from jumping_vpn.core.ready import Message, Outcome, SealRoot, StartHandshake, StopHandshake
+from jumping_vpn.core.ready import (
+    Message,
+    Outcome,
+    SealRoot,
+    SetLimits,
+    StartHandshake,
+    StopHandshake,
+)
 from jumping_vpn.core.session.machine import Moved
 from jumping_vpn.core.session.reasons import Reason
 from jumping_vpn.core.view import View, granted
@@ -103,6 +110,8 @@ class Courtship:
         desk.timers.clear()
         desk.timers["rekey"] = Millis(turn.now + REKEY_AFTER)
         turn.keep_now = True
+        # What was granted holds at both ends: until here the data plane kept to the defaults.
+        turn.bind.append(SetLimits(number=SELF, policy=view.policy))
         observe_learned(desk, turn, view, (created,))
 
     def _try(self, turn: Turn, path: int) -> None:

@@ -34,6 +34,11 @@ impl Model {
         self.highest = self.highest.max(counter);
     }
 
+    fn resize(&mut self, bits: u32) {
+        self.floor = self.floor();
+        self.bits = bits.into();
+    }
+
     fn floor(&self) -> u64 {
         self.floor.max(self.highest.saturating_sub(self.bits))
     }
@@ -49,6 +54,7 @@ enum Step {
     Near(i64),
     Far(u64),
     Floor(i64),
+    Resize(u32),
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -57,6 +63,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         4 => (-9000i64..9000).prop_map(Step::Near),
         1 => any::<u64>().prop_map(Step::Far),
         1 => (-200i64..200).prop_map(Step::Floor),
+        1 => (64u32..9000).prop_map(Step::Resize),
     ];
     vec(step, 0..200)
 }
@@ -82,6 +89,10 @@ proptest! {
                     let counter = model.highest.saturating_add_signed(by);
                     window.set_floor(counter);
                     model.set_floor(counter);
+                }
+                Step::Resize(bits) => {
+                    window.resize(bits);
+                    model.resize(bits);
                 }
             }
             prop_assert_eq!(window.highest(), model.highest);
@@ -152,6 +163,19 @@ fn a_receiver_that_lost_its_window_refuses_everything_up_to_the_floor() {
     window.set_floor(4000);
     assert_eq!(window.floor(), 5000, "a floor never falls");
     assert!(window.report(8).settles(5000));
+}
+
+#[test]
+fn a_window_that_grows_delivers_nothing_again_that_it_had_forgotten() {
+    let mut window = Window::new(64);
+    window.accept(36).expect("it is new");
+    window.accept(100).expect("it is new");
+    window.resize(1024);
+
+    assert_eq!(window.accept(36), Err(Discard::Stale), "it fell out before");
+    assert_eq!(window.accept(100), Err(Discard::Replayed));
+    window.accept(500).expect("it is new");
+    assert_eq!(window.accept(37), Ok(()), "the width is the new one");
 }
 
 #[test]
