@@ -108,6 +108,7 @@ class GatewayCore:
         observe = ready.observe
         if isinstance(ready.save, Save):
             memory = self._desk.memory_of(ready.save.record, now=now)
+            memory.forget_moves(above=ready.save.expected_version)
             memory.owed = tuple(
                 given for given in ready.save.applied if not isinstance(given, ReattachVerified)
             )

@@ -70,8 +70,17 @@ class Memory:
         return self.live_from is not None and epoch >= self.live_from
 
     def remember(self, moves: list[SeenMove]) -> None:
-        """Add moves for the client to see; the oldest go when there are too many."""
-        self.moves = (self.moves + moves)[-MOVES_REMEMBERED:]
+        """Add moves for the client to see; the oldest go when there are too many.
+
+        A version is remembered once: what was decided before and not saved is decided again.
+        """
+        if moves:
+            self.forget_moves(above=moves[0].version - 1)
+            self.moves = (self.moves + moves)[-MOVES_REMEMBERED:]
+
+    def forget_moves(self, *, above: int) -> None:
+        """Drop the moves above a version: they were not saved, so they never happened."""
+        self.moves = [move for move in self.moves if move.version <= above]
 
     def may_tell_refusal(self, *, now: Millis) -> bool:
         """Say whether one more refused input may be written down, and count it if so."""
