@@ -3,13 +3,18 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from msgspec.structs import replace
+
 from jumping_vpn.core.commands import Terminate
-from jumping_vpn.core.facts import SessionWanted
+from jumping_vpn.core.facts import ReattachRequested, SessionWanted
+from jumping_vpn.core.record import Record
 from jumping_vpn.core.session.model import State
 from jumping_vpn.core.session.reasons import Reason
 from jumping_vpn.core.wire import messages as m
+from jumping_vpn.core.wire.codec import decode, encode
 from jumping_vpn.gateway.driver import REQUESTS_MAX
 from jumping_vpn.service.crew import first_error
+from jumping_vpn.store.contract import OutcomeUnknown
 from support.gateways import Bench, NotingStore, birth, request, running, until
 
 
@@ -92,6 +97,28 @@ def test_a_jump_works_again_once_the_store_does() -> None:
         assert isinstance(bench.plane.answers[8].payload, m.ReattachAck)
 
     run(scenario)
+
+
+def test_a_floor_that_may_be_durable_is_not_taken_back() -> None:
+    class Forgetful(NotingStore):
+        def __init__(self) -> None:
+            super().__init__([])
+
+        async def touch(self, record: Record) -> None:
+            await super().touch(record)
+            raise OutcomeUnknown("the answer was lost")
+
+    async def scenario(bench: Bench) -> None:
+        record = await bench.be_born(1)
+        await bench.give(stale(request(record, token=7, attempt=5)))
+        await bench.driver.order(record.number, Terminate(reason=Reason.OPERATOR_REQUEST))
+
+        stored = await bench.store.get_by_number(record.number)
+        assert stored is not None
+        assert stored.session.state is State.TERMINATED
+        assert stored.attempt_floor == 5
+
+    run(scenario, Forgetful)
 
 
 def test_a_record_that_changed_behind_our_back_is_read_again() -> None:
@@ -268,9 +295,18 @@ def failing(bench: Bench) -> NotingStore:
     return bench.store
 
 
-def run(scenario: Callable[[Bench], Awaitable[None]]) -> None:
+def stale(fact: ReattachRequested) -> ReattachRequested:
+    """Return the request as if it had been made an hour ago."""
+    message = decode(fact.message)
+    return replace(fact, message=encode(replace(message, ts_ms=message.ts_ms - 3_600_000)))
+
+
+def run(
+    scenario: Callable[[Bench], Awaitable[None]],
+    store: Callable[[], NotingStore] | None = None,
+) -> None:
     async def within() -> None:
-        async with running() as bench:
+        async with running(None if store is None else store()) as bench:
             await scenario(bench)
 
     with first_error():

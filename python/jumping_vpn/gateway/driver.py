@@ -257,6 +257,9 @@ class GatewayDriver:
         try:
             record = await self._write(save)
         except StoreError as error:
+            if isinstance(save, Touch) and isinstance(error, OutcomeUnknown):
+                # No version tells whether it was done, and what only rises may not be taken back.
+                self._remember(save.record)
             return self._failure(error), number
         self.tally.saves += 1
         self.tally.saves_us += (time.monotonic_ns() - began) // 1000
