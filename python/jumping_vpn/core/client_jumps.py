@@ -360,6 +360,8 @@ def _follow_refusal(
         case Reason.TRANSPORT_NOT_ALLOWED:
             desk.paths.mark_silent(path, now=turn.now)
             pursuit.hurry(now=turn.now)
+        case Reason.SWITCH_RATE_LIMITED:
+            pursuit.hold(until=Millis(turn.now + max(reject.retry_after_ms, REFUSED_PAUSE)))
         case _:
             pursuit.wait(until=Millis(turn.now + max(reject.retry_after_ms, REFUSED_PAUSE)))
     if not pursuit.is_for_life and reject.retry_after_ms > PLANNED_WAIT:

@@ -26,7 +26,8 @@ class Pursuit:
 
     `lost` is the epoch that died, 0 where none did. `attempt` is the newest, on `paths`, made at
     `asked`; `again_at` is when a newer one is due. `hurries` counts those made at once after a
-    refusal, so that a quarrel does not become a flood. `dropped`: the lost binding is gone from the
+    refusal, so that a quarrel does not become a flood. `held_until`: until then the session may not
+    jump, whatever the candidates. `dropped`: the lost binding is gone from the
     data plane too.
     """
 
@@ -40,6 +41,7 @@ class Pursuit:
     paths: tuple[int, ...] = ()
     asked: Millis | None = None
     again_at: Millis | None = None
+    held_until: Millis | None = None
     tries: int = 0
     hurries: int = 0
     dropped: bool = False
@@ -75,9 +77,14 @@ class Pursuit:
         """Plan the next attempt for later."""
         self.again_at = until
 
+    def hold(self, *, until: Millis) -> None:
+        """Plan the next attempt for later, also if the candidates change meanwhile."""
+        self.again_at = self.held_until = until
+
     def note_change(self, *, now: Millis) -> None:
         """Plan a newer attempt soon: there are other candidates than those asked on."""
         soon = now if self.asked is None else Millis(max(now, self.asked + CHANGE_PAUSE))
+        soon = soon if self.held_until is None else max(soon, self.held_until)
         self.again_at = soon if self.again_at is None else min(self.again_at, soon)
 
     def is_hopeless(self) -> bool:
