@@ -13,14 +13,14 @@ BASE_PYTHON ?= $(shell command -v python3.11 || command -v python3)
 MINUTES ?= 30
 # How long each target is fuzzed.
 SECONDS ?= 60
-# How many storms, from which seed on: `make storms SEEDS=20000 FROM=1`.
-SEEDS ?= 4000
-FROM ?= 1000
+# How many storms or worlds, from which seed on: `make storms SEEDS=20000 FROM=1`.
+STORMS := $(or $(SEEDS),4000)
+WORLDS := $(or $(SEEDS),2000)
 PROFILE ?= loss
 # What the built extension depends on; cargo finds out what of it is stale.
 NATIVE := pyproject.toml Cargo.toml Cargo.lock $(shell find crates -name '*.rs' -o -name Cargo.toml)
 
-.PHONY: help setup build check test storms explore demo soak doctor bless docs bench fuzz clean system root bytecode
+.PHONY: help setup build check test storms explore sim demo soak doctor bless docs bench fuzz clean system root bytecode
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,11 +39,15 @@ test: setup ## Everything that must pass before a change lands. As root: also th
 
 storms: ## Try the packet engine in thousands of seeded storms: make storms SEEDS=4000 FROM=1000.
 	@tools/rust_toolchain.sh
-	@SEEDS=$(SEEDS) FROM=$(FROM) cargo test --release --quiet --locked -p jump-proto --test jumps \
+	@SEEDS=$(STORMS) FROM=$(or $(FROM),1000) cargo test --release --quiet --locked -p jump-proto --test jumps \
 		-- --ignored --nocapture thousands_of_storms
 
 explore: setup ## Search everything that a few faults can lead to, to the end: make explore DEPTH=30.
 	@$(PYTHON) -m jumping_vpn.sim.explore $(if $(DEPTH),--depth $(DEPTH))
+
+sim: setup ## Play seeded worlds in virtual time, each twice: make sim SEEDS=100000, or one again: make sim SEED=42.
+	@$(PYTHON) -m jumping_vpn.sim.simulate \
+		$(if $(SEED),--seed $(SEED),--seeds $(WORLDS) --first $(or $(FROM),1))
 
 demo: root setup bytecode ## Watch a download survive every fault. Needs root, for network namespaces.
 	@$(PYTHON) -m jumping_vpn.lab.demo

@@ -157,6 +157,13 @@ TEST: Final = (
         mend="read the story; where what can happen changed: sim/configurations.py, and say why",
     ),
     Check(
+        name="simulation",
+        lane=Lane.ALONE,
+        command=(PYTHON, "-m", "jumping_vpn.sim.simulate"),
+        why="Drivers, roles and engines that ship, under thousands of schedules of faults.",
+        mend="make sim SEED=N tells the smallest story that fails; what never happened: landmarks",
+    ),
+    Check(
         name="rust tests in namespaces",
         lane=Lane.ALONE,
         command=(
