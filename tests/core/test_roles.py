@@ -58,17 +58,6 @@ def test_a_planned_jump_is_one_move():
     assert agreed(world)
 
 
-def test_a_planned_jump_inside_the_cooldown_waits_for_its_end():
-    world = attached()
-    world.tell(OperatorJump(transport="wwan0"))
-    world.run(400)
-
-    world.tell(OperatorJump(transport="wlan0"))
-    world.run(3_000)
-
-    assert world.moves()[2:] == ["v3 ATTACHED -> ATTACHED wlan0 OPERATOR_SWITCH"]
-
-
 def test_a_lost_acknowledgement_is_repeated_from_memory():
     world = attached()
     world.drop = once("down", "RESPONSE", times=2)

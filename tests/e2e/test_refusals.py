@@ -42,6 +42,8 @@ table inet future {
 }
 """
 
+LONG_COOLDOWN = "\n[policy]\nswitch_cooldown = 6000\n"
+
 
 @pytest.fixture
 def stage(lab: Lab, work: Path) -> Stage:
@@ -165,6 +167,26 @@ def test_a_corrupted_database_is_refused_by_name_and_left_alone(stage: Stage) ->
     assert found.items() <= database_files(stage.gateway).items()
 
 
+def test_a_jump_within_the_cooldown_is_refused_and_does_not_happen_later(
+    lab: Lab, work: Path
+) -> None:
+    stage = prepare(lab, work)
+    add_to(stage.gateway.directory / "gateway.toml", LONG_COOLDOWN)
+    stage.gateway.start()
+    stage.client.start()
+    attached(stage.client, answering=2)
+
+    done, refused = jvpn_jump(stage.client), jvpn_jump(stage.client)
+    before = attached(stage.client)
+    wait_for("a jump", lambda: has_jumped(stage.client), seconds_max=EVENT_SECONDS_MAX)
+
+    assert done.returncode == ExitCode.OK
+    assert refused.returncode == ExitCode.DENIED
+    assert "Nothing was done. Possible again in" in refused.stderr
+    assert "COOLDOWN_ACTIVE" in refused.stderr
+    assert attached(stage.client).epoch == before.epoch + 1
+
+
 def test_a_full_disk_refuses_what_is_new_and_keeps_what_is_there(
     small_disk: Path, lab: Lab, work: Path
 ) -> None:
@@ -178,12 +200,7 @@ def test_a_full_disk_refuses_what_is_new_and_keeps_what_is_there(
     ballast = fill(small_disk)
 
     phone.start()
-    jumped = subprocess.run(
-        (*JVPN, "jump", "--state-dir", str(stage.client.state)),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    jumped = jvpn_jump(stage.client)
     refused = EventTail(phone.events)
 
     def is_refused() -> bool:
@@ -234,6 +251,12 @@ def fill(directory: Path) -> Path:
             except OSError:
                 size //= 2
     return ballast
+
+
+def jvpn_jump(client: LabClient) -> "subprocess.CompletedProcess[str]":
+    """`jvpn jump`, as a person types it."""
+    command = (*JVPN, "jump", "--state-dir", str(client.state))
+    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def has_jumped(client: LabClient) -> bool:

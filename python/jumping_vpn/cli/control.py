@@ -12,6 +12,7 @@ from jumping_vpn.service.control import Declined, Request, ask
 T = TypeVar("T")
 
 ANSWER_SECONDS_MAX: Final = 15.0
+DENIED_BY: Final = frozenset({"COOLDOWN_ACTIVE", "RATE_LIMITED", "SWITCH_RATE_LIMITED"})
 
 STATE_DIR: Final = click.option(
     "--state-dir",
@@ -26,7 +27,8 @@ def ask_service(path: Path, command: str, result: type[T], *, argument: str = ""
     request = Request(command=command, argument=argument)
     answer = ask(path, request, result, seconds_max=ANSWER_SECONDS_MAX)
     if isinstance(answer, Declined):
-        raise Failure(ExitCode.FAILURE, f"{answer.text} ({answer.reason})")
+        code = ExitCode.DENIED if answer.reason in DENIED_BY else ExitCode.FAILURE
+        raise Failure(code, f"{answer.text} ({answer.reason})")
     return answer
 
 

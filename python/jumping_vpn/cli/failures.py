@@ -36,6 +36,7 @@ class ExitCode(IntEnum):
     NOT_RUNNING = 6, "Nothing is running that could answer."
     STORE = 7, "The store of sessions is refused; it is named, and nothing was overwritten."
     TERMINATED = 8, "The session is over."
+    DENIED = 9, "Policy denies it for now; nothing was done, and the sentence says until when."
 
 
 class Failure(click.ClickException):

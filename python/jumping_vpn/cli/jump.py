@@ -20,7 +20,8 @@ def jump(transport: str, state_dir: Path | None, *, as_json: bool) -> None:
     """Move the session to another transport, now, make before break.
 
     TRANSPORT is an interface or a transport as `jvpn status` shows it; without it, the best other
-    one is taken. Policy may deny the jump; then it says why, and nothing changes.
+    one is taken. Policy may deny the jump, for instance within its cooldown; then nothing is done,
+    also not later, and it says why and from when on a jump is possible.
     """
     path = control_socket("client", state_dir, "--state-dir")
     jumped = ask_service(path, "jump", Jumped, argument=transport)

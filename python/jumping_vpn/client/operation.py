@@ -1,6 +1,7 @@
 """What a person may ask of a running client, over its control socket."""
 
 import asyncio
+import math
 import os
 from dataclasses import asdict
 from typing import Final, TypeAlias
@@ -21,6 +22,7 @@ from jumping_vpn.client.status import (
 from jumping_vpn.client.tunnel import MachineTunnel
 from jumping_vpn.core.client import ClientCore
 from jumping_vpn.core.commands import GoDown, OperatorJump
+from jumping_vpn.core.event_data import DeniedData
 from jumping_vpn.core.events import Event, EventType
 from jumping_vpn.core.ids import Millis
 from jumping_vpn.core.policy.choice import Candidate
@@ -28,9 +30,9 @@ from jumping_vpn.core.session.model import State
 from jumping_vpn.service.clock import Clock
 from jumping_vpn.service.control import Declined, Request
 
-JUMP_SECONDS_MAX: Final = 5.0
+JUMP_SECONDS_MAX: Final = 9.0
+"""Longer than a wish is asked for on a path of common speed, so that its end is known."""
 DOWN_SECONDS_MAX: Final = 8.0
-DENIALS: Final = frozenset({EventType.SWITCH_DENIED, EventType.REATTACH_REJECT})
 
 Reply: TypeAlias = ClientStatus | Counters | Jumped | Ended | Declined
 
@@ -130,10 +132,11 @@ class Operation:
             except TimeoutError:
                 return Declined(
                     reason="NO_ANSWER",
-                    text=f"no jump within {JUMP_SECONDS_MAX:.0f} s: see `jvpn status`",
+                    text=f"no jump within {JUMP_SECONDS_MAX:.0f} s, and it may still happen: "
+                    "see `jvpn status`",
                 )
-        if outcome.event_type in DENIALS:
-            return Declined(reason=outcome.reason_code, text=outcome.reason_code.meaning)
+        if isinstance(outcome.data, DeniedData):
+            return Declined(reason=outcome.reason_code, text=_denial(outcome, outcome.data))
         after = self._core.transport
         return Jumped(
             reason=outcome.reason_code,
@@ -157,8 +160,17 @@ class Operation:
 async def _outcome(events: asyncio.Queue[Event]) -> Event:
     while True:
         event = await events.get()
-        if event.event_type is EventType.TRANSPORT_SWITCH or event.event_type in DENIALS:
+        if event.event_type in {EventType.TRANSPORT_SWITCH, EventType.SWITCH_DENIED}:
             return event
+
+
+def _denial(event: Event, data: DeniedData) -> str:
+    """Return why a jump does not happen, and from when on it could."""
+    meaning = event.reason_code.meaning
+    if not data.retry_after_ms:
+        return meaning
+    seconds = math.ceil(data.retry_after_ms / 100) / 10
+    return f"{meaning} Nothing was done. Possible again in {seconds} s"
 
 
 def _line(candidate: Candidate, figures: PathFigures | None) -> CandidateLine:

@@ -94,8 +94,15 @@ def pursue(
 def wish(
     desk: ClientDesk, turn: Turn, trigger: m.Trigger, *, wanted: int | None, now: Millis
 ) -> None:
-    """Begin to pursue another binding while the present one lives."""
-    if desk.pursuit is None and desk.view is not None and desk.view.binding is not None:
+    """Begin to pursue another binding while the present one lives.
+
+    A person's order takes the place of a wish that still waits for its turn.
+    """
+    pursuit = desk.pursuit
+    waits = pursuit is not None and not pursuit.is_for_life and pursuit.attempt is None
+    if pursuit is not None and not (waits and trigger is m.Trigger.OPERATOR):
+        return
+    if desk.view is not None and desk.view.binding is not None:
         desk.pursuit = Pursuit(
             trigger=trigger, cause=None, lost=BindingEpoch(0), began=now, wanted=wanted
         )
@@ -317,7 +324,11 @@ def _request(
 def _wait_for_candidates(
     desk: ClientDesk, turn: Turn, pursuit: Pursuit, decision: Decision
 ) -> None:
-    """Wait: until a candidate appears where there must be one, else as long as the limit says."""
+    """Wait: until a candidate appears where there must be one, else as long as the limit says.
+
+    What a person orders happens now or not at all.
+    """
+    wait = 0 if decision.wake_at is None else decision.wake_at - turn.now
     if pursuit.is_for_life:
         pursuit.again_at = None
         if pursuit.lost and not pursuit.dropped and desk.view is not None:
@@ -325,12 +336,11 @@ def _wait_for_candidates(
             payload = m.TransportDead(epoch=pursuit.lost, cause=cause_of(pursuit).value)
             words = desk.envelope(turn, desk.view.session.session_id, payload)
             turn.bind.append(DropBinding(number=SELF, epoch=pursuit.lost, last_words=words))
-    elif decision.wake_at is not None and decision.wake_at <= turn.now + PLANNED_WAIT:
-        pursuit.wait(until=decision.wake_at)
+    elif pursuit.trigger is not m.Trigger.OPERATOR and 0 < wait <= PLANNED_WAIT:
+        pursuit.wait(until=Millis(turn.now + wait))
     else:
         desk.pursuit = None
     schedule(desk)
-    wait = 0 if decision.wake_at is None else decision.wake_at - turn.now
     observe_denial(desk, turn, decision.reason, retry_after_ms=wait, decision=decision)
 
 
@@ -357,6 +367,9 @@ def _follow_refusal(
             pursuit.hurry(now=turn.now)
         case Reason.FRESHNESS_INVALID | Reason.OWNERSHIP_CONFLICT:
             pursuit.hurry(now=turn.now)
+        case _ if pursuit.trigger is m.Trigger.OPERATOR:
+            _refuse_order(desk, turn, reason, retry_after_ms=reject.retry_after_ms)
+            return
         case Reason.TRANSPORT_NOT_ALLOWED:
             desk.paths.mark_silent(path, now=turn.now)
             pursuit.hurry(now=turn.now)
@@ -368,3 +381,11 @@ def _follow_refusal(
         give_up(desk, turn)
         return
     schedule(desk)
+
+
+def _refuse_order(desk: ClientDesk, turn: Turn, reason: Reason, *, retry_after_ms: int) -> None:
+    """Tell a person that the authority denies the jump; it is not asked for again."""
+    desk.pursuit = None
+    schedule(desk)
+    turn.bind.append(Withdraw())
+    observe_denial(desk, turn, reason, retry_after_ms=retry_after_ms)

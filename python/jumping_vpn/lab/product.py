@@ -18,7 +18,7 @@ from jumping_vpn.lab.namespaces import LabRefused, Namespace
 from jumping_vpn.service.control import ControlError, Declined, Request, ask
 
 JVPN: Final = (sys.executable, "-m", "jumping_vpn")
-ASK_SECONDS_MAX: Final = 10.0
+ASK_SECONDS_MAX: Final = 15.0
 STOP_SECONDS_MAX: Final = 15.0
 PAUSE_SECONDS: Final = 0.05
 
