@@ -2,6 +2,7 @@
 
 import random
 import shutil
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -9,12 +10,13 @@ from typing import Any
 
 import pytest
 
+from jumping_vpn.cli.failures import ExitCode
 from jumping_vpn.client.doubt import UNANSWERED_AFTER
 from jumping_vpn.lab import topology
 from jumping_vpn.lab.account import Observers
 from jumping_vpn.lab.faults import FAULTS, Fault, gateway_kill
 from jumping_vpn.lab.namespaces import Lab, LabRefused
-from jumping_vpn.lab.product import EventTail, wait_for
+from jumping_vpn.lab.product import JVPN, EventTail, wait_for
 from jumping_vpn.lab.stage import Stage, prepare
 from jumping_vpn.lab.tap import Tap
 from support.watching import (
@@ -120,6 +122,14 @@ def test_a_client_with_an_old_copy_of_its_state_is_refused_and_harms_nothing(
         lambda: "old copy" in stage.client.log.read_text(),
         seconds_max=EVENT_SECONDS_MAX,
     )
+    asked = subprocess.run(
+        (*JVPN, "status", "--state-dir", str(stage.client.state)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert asked.returncode == ExitCode.UNANSWERED
+    assert "old copy" in asked.stdout
     stage.client.down()
     stage.client.start()
 

@@ -37,6 +37,7 @@ class ExitCode(IntEnum):
     STORE = 7, "The store of sessions is refused; it is named, and nothing was overwritten."
     TERMINATED = 8, "The session is over."
     DENIED = 9, "Policy denies it for now; nothing was done, and the sentence says until when."
+    UNANSWERED = 10, "Nobody answers the session that goes on: no way to the gateway, or old state."
 
 
 class Failure(click.ClickException):

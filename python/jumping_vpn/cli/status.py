@@ -6,6 +6,7 @@ import click
 import msgspec
 
 from jumping_vpn.cli.control import STATE_DIR, ask_service, control_socket
+from jumping_vpn.cli.failures import ExitCode
 from jumping_vpn.cli.lazy import examples
 from jumping_vpn.cli.text import duration, size, table
 from jumping_vpn.client.status import CandidateLine, ClientStatus
@@ -23,13 +24,19 @@ HEAD = ("", "TRANSPORT", "RTT", "JITTER", "LOSS IN", "LOSS OUT", "PACKET", "IN",
 @STATE_DIR
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def status(state_dir: Path | None, *, as_json: bool) -> None:
-    """Show the session, its transport and the candidates, as the running client sees them."""
+    """Show the session, its transport and the candidates, as the running client sees them.
+
+    Exits with 10 where nobody has answered the session since it was continued from its state file:
+    the notice says why that may be.
+    """
     path = control_socket("client", state_dir, "--state-dir")
     answer = ask_service(path, "status", ClientStatus)
     if as_json:
         click.echo(msgspec.json.encode(answer))
     else:
         click.echo(describe(answer))
+    if answer.doubt:
+        raise SystemExit(ExitCode.UNANSWERED)
 
 
 def describe(answer: ClientStatus) -> str:

@@ -15,6 +15,7 @@ CODES = {
     Outcome.UNREACHABLE_OR_UNKNOWN: ExitCode.NO_ANSWER,
     Outcome.REFUSED: ExitCode.FAILURE,
     Outcome.TERMINATED: ExitCode.TERMINATED,
+    Outcome.UNANSWERED: ExitCode.UNANSWERED,
 }
 TEXTS = {
     Outcome.UNREACHABLE_OR_UNKNOWN: (
@@ -26,6 +27,11 @@ TEXTS = {
     ),
     Outcome.REFUSED: "the gateway refused the session{detail}",
     Outcome.TERMINATED: "the session is over{detail}",
+    Outcome.UNANSWERED: (
+        "the session is over{detail}: nobody has answered it since it was continued from "
+        "session.state. Either the gateway could not be reached, or the file was an old copy: then "
+        "the gateway's log has SECURITY_EVENT with PROOF_INVALID. `jvpn up` makes a new session"
+    ),
 }
 
 

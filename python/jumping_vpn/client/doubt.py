@@ -7,13 +7,10 @@ person is told of both causes and how to tell them apart.
 """
 
 import asyncio
-from collections.abc import Sequence
 from typing import Final
 
 from jumping_vpn.core.client import ClientCore
 from jumping_vpn.core.ids import Millis
-from jumping_vpn.core.policy.choice import Candidate
-from jumping_vpn.core.view import View
 from jumping_vpn.service.report import Reporter
 
 UNANSWERED_AFTER: Final = Millis(10_000)
@@ -25,20 +22,13 @@ UNANSWERED: Final = (
 )
 
 
-def doubt_of(view: View | None, candidates: Sequence[Candidate], *, running_ms: Millis) -> str:
-    """Return what a person should know about the silence, or nothing where there is none.
-
-    A session that this process made was answered on a candidate, which is measured since.
-    """
-    if view is None or view.binding is not None or running_ms < UNANSWERED_AFTER:
-        return ""
-    if not candidates or any(each.measured for each in candidates):
-        return ""
-    return UNANSWERED
+def doubt_of(core: ClientCore, *, running_ms: Millis) -> str:
+    """Return what a person should know about the silence, or nothing where there is none."""
+    return UNANSWERED if core.is_unanswered and running_ms >= UNANSWERED_AFTER else ""
 
 
 async def tell_doubt(core: ClientCore, reporter: Reporter) -> None:
     """Tell a person once that nobody answers, if that is so after a while."""
     await asyncio.sleep(UNANSWERED_AFTER / 1000)
-    if told := doubt_of(core.view, core.candidates, running_ms=UNANSWERED_AFTER):
+    if told := doubt_of(core, running_ms=UNANSWERED_AFTER):
         reporter.warn(told)

@@ -105,7 +105,7 @@ class Operation:
             client_version=__version__,
             pid=os.getpid(),
             running_ms=now - self._started,
-            doubt=doubt_of(view, self._core.candidates, running_ms=Millis(now - self._started)),
+            doubt=doubt_of(self._core, running_ms=Millis(now - self._started)),
         )
 
     def _last_jump(self, *, now: Millis) -> LastJump | None:

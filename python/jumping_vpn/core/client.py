@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from jumping_vpn.core import client_events as events
+from jumping_vpn.core import client_farewell as farewell
 from jumping_vpn.core import client_jumps as jumps
 from jumping_vpn.core import facts as f
 from jumping_vpn.core.client_desk import Adopted, ClientDesk, ClientSettings, Turn
@@ -45,8 +46,6 @@ REKEY_RETRY: Final = Millis(60_000)
 REBINDING_MEMORY: Final = Millis(1_000)
 RESET_PATIENCE: Final = Millis(200)
 RESET_PROBE_US: Final = 20_000
-GOING_DOWN: Final = Millis(250)
-GOING_DOWN_TRIES: Final = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +66,6 @@ class ClientCore:
     def __init__(self, settings: ClientSettings) -> None:
         self._desk = ClientDesk(settings)
         self._courtship = Courtship(self._desk)
-        self._goodbyes = 0
 
     @property
     def view(self) -> View | None:
@@ -97,6 +95,11 @@ class ClientCore:
         """Return for how long delivery has been unproven beyond its bound, 0 where it is proven."""
         since = self._desk.late_since
         return 0 if since is None else max(1, now - since)
+
+    @property
+    def is_unanswered(self) -> bool:
+        """Whether nobody has answered anything of the session that was continued."""
+        return farewell.is_unanswered(self._desk)
 
     @property
     def candidates(self) -> tuple[Candidate, ...]:
@@ -196,8 +199,7 @@ class ClientCore:
             case "withdraw":
                 turn.bind.append(Withdraw())
             case "loss":
-                over = Reason.TTL_TRANSPORT_LOSS_EXPIRED
-                desk.finish(turn, Outcome.TERMINATED, over.value, reason=over)
+                farewell.expire(desk, turn)
             case "choose":
                 jumps.consider_better(desk, turn)
             case "rekey":
@@ -206,7 +208,7 @@ class ClientCore:
             case "reset":
                 jumps.lose(desk, turn, Reason.GATEWAY_RESTARTED)
             case "goodbye":
-                self._say_goodbye(turn)
+                farewell.say_goodbye(desk, turn)
             case "moved" | "ids":
                 pass
             case _:
@@ -255,14 +257,6 @@ class ClientCore:
         if desk.timers.get("ask", turn.now + 1) <= turn.now:
             jumps.ask(desk, turn)
 
-    def _on_ordered(self, turn: Turn, order: OperatorJump) -> None:
-        desk = self._desk
-        wanted = None if order.transport is None else desk.paths.named(order.transport)
-        if order.transport is not None and wanted is None:
-            events.observe_unknown(desk, turn)
-            return
-        jumps.wish(desk, turn, m.Trigger.OPERATOR, wanted=wanted, now=turn.now)
-
     def _on_rest(self, turn: Turn, given: Fact | Discovery) -> None:
         match given:
             case CandidateAppeared():
@@ -270,9 +264,9 @@ class ClientCore:
             case CandidateGone():
                 self._on_gone(turn, given)
             case OperatorJump():
-                self._on_ordered(turn, given)
+                jumps.on_ordered(self._desk, turn, given)
             case GoDown():
-                self._go_down(turn)
+                farewell.go_down(self._desk, turn)
             case Stop():
                 turn.keep_now = self._desk.view is not None
                 self._desk.observe_process(turn, EventType.NODE_STOPPED, Reason.NODE_STOP)
@@ -391,28 +385,6 @@ class ClientCore:
         desk.timers["reset"] = Millis(turn.now + RESET_PATIENCE)
         path.probed_every = Millis(RESET_PROBE_US // 1000)
         turn.bind.append(ProbePath(path=path.id, lookup_id=lookup_id, interval_us=RESET_PROBE_US))
-
-    def _go_down(self, turn: Turn) -> None:
-        desk = self._desk
-        if desk.view is None or desk.view.binding is None:
-            self._leave(turn)
-            return
-        desk.pursuit = None
-        desk.timers.clear()
-        self._say_goodbye(turn)
-
-    def _say_goodbye(self, turn: Turn) -> None:
-        desk = self._desk
-        if self._goodbyes >= GOING_DOWN_TRIES:
-            self._leave(turn)
-            return
-        self._goodbyes += 1
-        desk.timers["goodbye"] = Millis(turn.now + GOING_DOWN)
-        desk.tell(turn, m.Terminate(reason=Reason.CLIENT_REQUEST.value))
-
-    def _leave(self, turn: Turn) -> None:
-        over = Reason.CLIENT_REQUEST
-        self._desk.finish(turn, Outcome.TERMINATED, over.value, reason=over)
 
     def _is_current(self, epoch: int) -> bool:
         view = self._desk.view

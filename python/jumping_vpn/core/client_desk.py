@@ -119,6 +119,7 @@ class ClientDesk:
         self.binding_loss = 0.0
         self.late_since: Millis | None = None
         self.ended = False
+        self.goodbyes = 0
         self.jumped: Jumped | None = None
         self.unconfirmed: Unconfirmed | None = None
         self.timers: dict[str, Millis] = {}
@@ -134,6 +135,11 @@ class ClientDesk:
         """Return the transport of the active path."""
         path = self.paths.find(self.active)
         return None if path is None else path.candidate.transport
+
+    @property
+    def has_heard(self) -> bool:
+        """Return whether the gateway has told this process anything that was authentic."""
+        return self._clock_ahead is not None
 
     def turn(self, now: Millis, wall_ms: int, entropy: bytes) -> Turn:
         """Begin a turn."""

@@ -64,11 +64,6 @@ def observe_size(desk: ClientDesk, turn: Turn, fact: PathSized) -> None:
     desk.observe(turn, EventType.PACKET_SIZE_CHANGED, reason, data)
 
 
-def observe_unknown(desk: ClientDesk, turn: Turn) -> None:
-    """Write that a person named a transport that there is not."""
-    observe_denial(desk, turn, Reason.NO_CANDIDATE, retry_after_ms=0)
-
-
 def learn_moves(desk: ClientDesk, turn: Turn, moves: tuple[m.SeenMove, ...]) -> None:
     """Take over moves of the authority, each with its event."""
     view = desk.view

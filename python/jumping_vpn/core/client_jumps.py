@@ -5,10 +5,8 @@ from typing import Final
 from jumping_vpn.core.chronicle import REASONS, Known
 from jumping_vpn.core.client_desk import SELF, Adopted, ClientDesk, Jumped, Turn
 from jumping_vpn.core.client_events import cause_of, learn_end, observe_denial, observe_size
-from jumping_vpn.core.event_data import (
-    AttemptData,
-    RejectData,
-)
+from jumping_vpn.core.commands import OperatorJump
+from jumping_vpn.core.event_data import AttemptData, RejectData
 from jumping_vpn.core.events import EventType, candidate_figures
 from jumping_vpn.core.facts import PathSized, ResponseOpened
 from jumping_vpn.core.ids import BindingEpoch, Millis, NodeId, SessionId
@@ -107,6 +105,15 @@ def wish(
             trigger=trigger, cause=None, lost=BindingEpoch(0), began=now, wanted=wanted
         )
         ask(desk, turn)
+
+
+def on_ordered(desk: ClientDesk, turn: Turn, order: OperatorJump) -> None:
+    """Follow a person's order, if the transport that it names is there."""
+    wanted = None if order.transport is None else desk.paths.named(order.transport)
+    if order.transport is not None and wanted is None:
+        observe_denial(desk, turn, Reason.NO_CANDIDATE, retry_after_ms=0)
+        return
+    wish(desk, turn, m.Trigger.OPERATOR, wanted=wanted, now=turn.now)
 
 
 def ask(desk: ClientDesk, turn: Turn) -> None:

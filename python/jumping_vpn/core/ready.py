@@ -273,6 +273,8 @@ class Outcome(StrEnum):
     """The gateway refused the handshake and said why."""
     TERMINATED = "TERMINATED"
     """The session ended."""
+    UNANSWERED = "UNANSWERED"
+    """Nobody answered the session of the state file until its end: no way, or an old copy."""
 
 
 Bind: TypeAlias = (
