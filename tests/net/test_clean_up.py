@@ -2,11 +2,7 @@
 
 import asyncio
 import dataclasses
-import fcntl
-import os
-import struct
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,22 +14,13 @@ from jumping_vpn.system import kernel
 from jumping_vpn.system.settings import Endpoint, Subnet
 from jumping_vpn.transport.candidates import Selection
 from jumping_vpn.transport.discovery import discovering
+from support.tuns import CLIENT, tun
 
 pytestmark = pytest.mark.root
 
 Shell = Callable[[str], str]
 
-TUNSETIFF = 0x400454CA
-IFF_TUN_NO_PI = 0x1001
-
 GATEWAY = NetworkSettings()
-CLIENT = client.Tunnel(
-    interface="jvpn0",
-    addresses=("10.77.0.2", "fd77:4a56:504e::2"),
-    routes=("10.77.0.0/24", "fd77:4a56:504e::/64", "192.168.9.0/24"),
-    mtu=1400,
-    keep_local_networks=True,
-)
 
 
 @pytest.fixture
@@ -358,17 +345,6 @@ def record_calls(directory: Path, tool: str) -> Path:
     script.write_text(f"#!/bin/sh\necho {tool} $* $(cat) >> {log}\n")
     script.chmod(0o755)
     return log
-
-
-@contextmanager
-def tun(name: str) -> Iterator[None]:
-    """Hold a TUN interface open, as the data plane does: it goes when its owner does."""
-    descriptor = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)
-    try:
-        fcntl.ioctl(descriptor, TUNSETIFF, struct.pack("16sH22x", name.encode(), IFF_TUN_NO_PI))
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def rules(shell: Shell) -> str:
