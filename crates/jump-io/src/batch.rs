@@ -22,7 +22,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use jump_proto::engine::{Route, Via};
+use jump_proto::engine::{Place, Route, Via};
 use jump_proto::time::Instant;
 use rustix::fd::OwnedFd;
 
@@ -59,6 +59,8 @@ pub(crate) enum SocketFailed {
     Locally { via: Via, errno: i32 },
     /// A datagram of this size is larger than its interface allows.
     TooBig { via: Via, size: usize },
+    /// It takes no trains; the first one was on its way there.
+    Trains(Route),
 }
 
 /// What sending needs beside the batch.
@@ -96,20 +98,23 @@ impl SendBatch {
         dropped
     }
 
-    /// Adds a datagram and returns the space to write it into.
+    /// Adds a datagram and returns the space to write it into. Where it `couples`, it may leave in one train with
+    /// those before and after it that do as well.
     ///
     /// # Panics
     ///
     /// When there is no room for it.
-    pub(crate) fn push(&mut self, route: Route, length: usize) -> &mut [u8] {
+    pub(crate) fn push(&mut self, route: Route, length: usize, couples: bool) -> Place<'_> {
         debug_assert!(length > 0, "a datagram has at least its type");
         let start = self.used;
         self.used += length;
-        match self.trains.last_mut() {
-            Some(train) if train.takes(&route, length) => train.length += length,
-            _ => self.trains.push(Train::new(route, start, length)),
+        let train = self.trains.last_mut().filter(|train| couples && train.takes(&route, length));
+        let joined = train.is_some();
+        match train {
+            Some(train) => train.length += length,
+            None => self.trains.push(Train::new(route, start, length, couples)),
         }
-        &mut self.arena[start..start + length]
+        Place { bytes: &mut self.arena[start..start + length], coupled: joined }
     }
 
     /// Sends what the sockets take; what a blocked one left behind stays for a while.
@@ -162,6 +167,7 @@ impl SendBatch {
                     if attempt == Attempt::Alone && trains[0].datagrams() > 1 {
                         socket.couples = false;
                         counters.trains_refused.add(1);
+                        outside.failures.push(SocketFailed::Trains(trains[0].route));
                     }
                     socket.failed = false;
                     attempt = Attempt::First;

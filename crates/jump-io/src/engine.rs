@@ -27,6 +27,8 @@ pub trait PacketEngine: Send + 'static {
     fn handle_timeout<S: Sink>(&mut self, now: Instant, sink: &mut S);
     fn handle_socket_error(&mut self, via: Via, errno: i32);
     fn handle_too_big(&mut self, via: Via, size: usize, now: Instant);
+
+    fn handle_trains_refused(&mut self, route: Route);
     fn tun_open(&self, now: Instant) -> bool;
     fn poll_timeout(&self) -> Option<Instant>;
     fn poll_fact(&mut self) -> Option<Self::Fact>;
@@ -62,6 +64,10 @@ impl PacketEngine for Engine {
 
     fn handle_too_big(&mut self, via: Via, size: usize, now: Instant) {
         self.handle_too_big(via, size, now);
+    }
+
+    fn handle_trains_refused(&mut self, route: Route) {
+        self.handle_trains_refused(route);
     }
 
     fn tun_open(&self, now: Instant) -> bool {

@@ -1,6 +1,6 @@
 //! What leads out of the process, and where the engine's packets go.
 
-use jump_proto::engine::{Route, Sink};
+use jump_proto::engine::{Place, Route, Sink};
 use jump_proto::offload::{Coalescer, VnetHeader};
 use jump_proto::time::{Entropy, Instant};
 use rustix::fd::OwnedFd;
@@ -51,6 +51,17 @@ impl Outlet<'_> {
         let Wires { epoll, sockets, batch, failures, .. } = &mut *self.wires;
         batch.flush(&mut Outside { sockets, epoll, counters: self.counters, failures }, self.now);
     }
+
+    /// Makes room for one more datagram; what waited behind a blocked socket may have to go for it.
+    fn push(&mut self, route: Route, len: usize, couples: bool) -> Place<'_> {
+        if !self.wires.batch.has_room(len) {
+            self.send();
+        }
+        if !self.wires.batch.has_room(len) {
+            self.counters.send_overflow.add(self.wires.batch.clear());
+        }
+        self.wires.batch.push(route, len, couples)
+    }
 }
 
 impl Sink for Outlet<'_> {
@@ -64,13 +75,11 @@ impl Sink for Outlet<'_> {
     }
 
     fn buffer(&mut self, route: Route, len: usize) -> &mut [u8] {
-        if !self.wires.batch.has_room(len) {
-            self.send();
-        }
-        if !self.wires.batch.has_room(len) {
-            self.counters.send_overflow.add(self.wires.batch.clear());
-        }
-        self.wires.batch.push(route, len)
+        self.push(route, len, false).bytes
+    }
+
+    fn couple(&mut self, route: Route, len: usize) -> Place<'_> {
+        self.push(route, len, true)
     }
 
     fn entropy(&mut self) -> &mut dyn Entropy {

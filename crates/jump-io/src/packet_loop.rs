@@ -290,6 +290,7 @@ impl<E: PacketEngine> PacketLoop<E> {
             match failed {
                 SocketFailed::Locally { via, errno } => engine.handle_socket_error(via, errno),
                 SocketFailed::TooBig { via, size } => engine.handle_too_big(via, size, now),
+                SocketFailed::Trains(route) => engine.handle_trains_refused(route),
             }
         }
         let mut outlet = self.wires.outlet(&self.shared.counters, now);

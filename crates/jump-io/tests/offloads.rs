@@ -7,7 +7,7 @@ mod namespaces;
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, TcpListener, TcpStream, UdpSocket};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::thread;
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use jump_io::engine::PacketEngine;
 use jump_io::facts::Weight;
 use jump_io::plane::Plane;
 use jump_io::tun::Offload;
+use jump_io::udp::{Mail, Udp};
 use jump_proto::engine::{Route, Sink, Via};
 use jump_proto::offload::Plan;
 use jump_proto::time::Instant;
@@ -155,6 +156,32 @@ fn datagrams_without_a_checksum_arrive_and_still_have_none() {
     }
 }
 
+#[test]
+fn a_kernel_that_joins_no_datagrams_hands_out_the_same_ones() {
+    for joins in [1_i32, 0] {
+        let socket = Udp::listen(0, ([127, 0, 0, 1], 0).into()).expect("a socket");
+        set(&socket.as_fd(), libc::IPPROTO_UDP, libc::UDP_GRO, &joins);
+        let sender = UdpSocket::bind("127.0.0.1:0").expect("bound");
+        sender.connect(socket.local_address().expect("an address")).expect("connected");
+        set(&sender, libc::IPPROTO_UDP, libc::UDP_SEGMENT, &1_200_i32);
+        let content = pattern(8, 10 * 1_200 + 77);
+        sender.send(&content).expect("sent");
+
+        let mut mail = Mail::new();
+        let mut received = Vec::new();
+        let mut messages = 0;
+        while received.len() < content.len() {
+            messages += socket.receive(&mut mail).expect("received");
+            for datagram in mail.datagrams() {
+                received.extend_from_slice(datagram.bytes);
+            }
+        }
+
+        assert!(received == content, "the content differs");
+        assert_eq!(messages, if joins == 1 { 1 } else { 11 });
+    }
+}
+
 /// Carries packets between a TUN and the other host, as they are.
 #[derive(Default)]
 struct Pipe {
@@ -191,7 +218,7 @@ impl PacketEngine for Pipe {
         self.largest = self.largest.max(read.count());
         let Some(peer) = self.peer else { return };
         for index in 0..read.count() {
-            read.write(index, sink.buffer(peer, read.length(index)));
+            read.write(index, sink.couple(peer, read.length(index)).bytes);
         }
     }
 
@@ -200,6 +227,8 @@ impl PacketEngine for Pipe {
     fn handle_socket_error(&mut self, _via: Via, _errno: i32) {}
 
     fn handle_too_big(&mut self, _via: Via, _size: usize, _now: Instant) {}
+
+    fn handle_trains_refused(&mut self, _route: Route) {}
 
     fn tun_open(&self, _now: Instant) -> bool {
         true

@@ -13,7 +13,7 @@ mod tests;
 
 use crate::aead::{Nonce, TAG};
 use crate::discard::Discard;
-use crate::engine::{Route, Sink};
+use crate::engine::{Place, Route, Sink};
 use crate::index::ReceiverIndex;
 use crate::keys::{BindingKeys, Secret32};
 use crate::liveness::Liveness;
@@ -27,6 +27,7 @@ use crate::replay::Window;
 use crate::report::{ControlKind, PathReport};
 use crate::time::Instant;
 use crate::token::{self, Token};
+use crate::trains::{Trains, Verdict};
 
 pub(crate) use reassembly::{Part, Reassembly};
 
@@ -105,6 +106,7 @@ pub(crate) struct Binding {
     pub(crate) bytes_out: u64,
     packet_size: usize,
     large: LargeWatch,
+    pub(crate) trains: Trains,
     keys: BindingKeys,
     peer_index: ReceiverIndex,
     control_next: u64,
@@ -154,6 +156,7 @@ impl Binding {
             bytes_out: 0,
             packet_size: usize::from(SIZE_BASE),
             large: LargeWatch::default(),
+            trains: Trains::default(),
             keys: parts.keys,
             peer_index: parts.peer_index,
             control_next: 0,
@@ -182,7 +185,11 @@ impl Binding {
         if inner.len() + DATA_OVERHEAD <= self.packet_size {
             self.large.note_sent(counter, inner.len() + DATA_OVERHEAD, now);
             let header = header::data(self.peer_index, counter);
-            self.seal(&header, Nonce::counter(counter), inner, sink);
+            let may_couple = self.trains.couples(!again);
+            let coupled = self.seal(&header, Nonce::counter(counter), inner, may_couple, sink);
+            if !again {
+                self.trains.note_sent(counter, coupled, now);
+            }
         } else {
             self.send_fragments(counter, inner, sink);
         }
@@ -198,20 +205,41 @@ impl Binding {
         let parts = whole.chunks(whole.len().div_ceil(count)).zip(0..);
         for (part, index) in parts {
             let header = header::data_fragment(self.peer_index, counter, index, count as u8);
-            self.seal(&header, Nonce::fragment(index, counter), Inner::Whole(part), sink);
+            let may_couple = self.trains.couples(false);
+            self.seal(
+                &header,
+                Nonce::fragment(index, counter),
+                Inner::Whole(part),
+                may_couple,
+                sink,
+            );
         }
     }
 
-    /// Writes header and plain bytes into the send batch and seals them there.
-    fn seal<S: Sink>(&mut self, header: &[u8], nonce: Nonce, plain: Inner<'_>, sink: &mut S) {
+    /// Writes header and plain bytes into the send batch and seals them there; whether they leave with what was
+    /// sent before.
+    fn seal<S: Sink>(
+        &mut self,
+        header: &[u8],
+        nonce: Nonce,
+        plain: Inner<'_>,
+        may_couple: bool,
+        sink: &mut S,
+    ) -> bool {
         let length = plain.len();
-        let datagram = sink.buffer(self.route, header.len() + length + TAG);
+        let room = header.len() + length + TAG;
+        let Place { bytes: datagram, coupled } = if may_couple {
+            sink.couple(self.route, room)
+        } else {
+            Place { bytes: sink.buffer(self.route, room), coupled: false }
+        };
         let (front, body) = datagram.split_at_mut(header.len());
         front.copy_from_slice(header);
         plain.write(&mut body[..length]);
         self.keys.data_send.seal(nonce, header, body);
-        self.bytes_out += (header.len() + length + TAG) as u64;
+        self.bytes_out += room as u64;
         self.sent = self.sent.wrapping_add(1);
+        coupled
     }
 
     /// The largest packet that is sent.
@@ -233,6 +261,16 @@ impl Binding {
     pub(crate) fn misses_large(&mut self, report: &PathReport) -> bool {
         let slack = self.stats.answer_bound().saturating_sub(self.stats.srtt());
         self.large.is_missing(report, slack)
+    }
+
+    /// Whether the peer's report, which lists at most `ranges_max` missing ranges, says that a train vanished.
+    pub(crate) fn judge_trains(
+        &mut self,
+        report: &PathReport,
+        ranges_max: usize,
+    ) -> Option<Verdict> {
+        let slack = self.stats.answer_bound().saturating_sub(self.stats.srtt());
+        self.trains.judge(report, ranges_max, slack)
     }
 
     /// Whether the keys have sealed or opened so much that they should be renewed; true once.

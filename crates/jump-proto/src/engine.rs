@@ -40,11 +40,24 @@ pub trait Sink {
     /// Hands an inner packet to the TUN.
     fn deliver(&mut self, inner: &[u8]);
 
-    /// Returns room for one datagram of `len` bytes in the send batch, zeroed or not.
+    /// Returns room for one datagram of `len` bytes in the send batch, zeroed or not. It leaves by itself.
     fn buffer(&mut self, route: Route, len: usize) -> &mut [u8];
+
+    /// The same for a datagram that may leave in one message with those before and after it that may as well.
+    fn couple(&mut self, route: Route, len: usize) -> Place<'_> {
+        Place { bytes: self.buffer(route, len), coupled: false }
+    }
 
     /// The source of fresh bytes for keys, salts and indexes.
     fn entropy(&mut self) -> &mut dyn Entropy;
+}
+
+/// Room for a datagram.
+pub struct Place<'a> {
+    /// Where to write it.
+    pub bytes: &'a mut [u8],
+    /// Whether it leaves in one message with the one before it.
+    pub coupled: bool,
 }
 
 /// One batch's surroundings: the instant, the sink, and where facts and counts go.
@@ -178,6 +191,14 @@ impl Engine {
     pub fn handle_too_big(&mut self, via: Via, size: usize, now: Instant) {
         if let (Self::Client(client), Via::Path(path)) = (self, via) {
             client.note_too_big(path, size, now);
+        }
+    }
+
+    /// This host takes no trains for where `route` leads.
+    pub fn handle_trains_refused(&mut self, route: Route) {
+        match self {
+            Self::Gateway(gateway) => gateway.note_trains_refused(route),
+            Self::Client(client) => client.note_trains_refused(route),
         }
     }
 

@@ -46,6 +46,8 @@ pub enum Fact {
     BindingConfirmed { number: u64, epoch: u64 },
     /// A path's figures crossed a bound, or are outside of one.
     PathSampled { number: u64, epoch: u64, figures: PathFigures, late_us: u64 },
+    /// Packets of a binding leave one by one from now on.
+    TrainsGivenUp { number: u64, epoch: u64, refused: bool },
     /// Gateway: the silence that ends a binding.
     PeerSilent { number: u64, epoch: u64, silent_us: u64 },
     /// Authentic data came from another address; at the client `source` is `None`.

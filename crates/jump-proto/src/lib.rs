@@ -33,6 +33,7 @@ pub mod report;
 pub mod retention;
 pub mod time;
 pub mod token;
+mod trains;
 mod tunnel;
 pub mod vault;
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 mod resending;
 mod sizes;
+mod trains;
 mod world;
 
 use std::time::Duration;

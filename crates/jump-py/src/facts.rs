@@ -53,6 +53,7 @@ pub(crate) fn to_tuple(py: Python<'_>, fact: Fact) -> PyResult<Bound<'_, PyTuple
             PathFellSilent { path }
             PathFailed { path, errno }
             PathSized { path, before, after, hole }
+            TrainsGivenUp { number, epoch, refused }
         }
         else {
             Fact::SessionGone => tuple!(py, "SessionGone"),

@@ -310,6 +310,8 @@ class ClientCore:
                 self._on_reset(turn)
             case f.BindingWorn():
                 desk.timers["rekey"] = turn.now
+            case f.TrainsGivenUp():
+                events.observe_trains(desk, turn, refused=fact.refused)
 
     def _on_answered(self, turn: Turn, fact: f.PathAnswered) -> None:
         desk = self._desk
@@ -372,8 +374,7 @@ class ClientCore:
             return
         if desk.active is not None:
             desk.paths.mark_silent(desk.active, now=turn.now)
-        detect_ms = fact.silent_us // 1000
-        jumps.lose(desk, turn, Reason.HEARTBEAT_TIMEOUT, detect_ms=detect_ms)
+        jumps.lose(desk, turn, Reason.HEARTBEAT_TIMEOUT, detect_ms=fact.silent_us // 1000)
 
     def _on_reset(self, turn: Turn) -> None:
         """Probe first: the hint may have been delayed, and an answer says where to ask."""
@@ -388,8 +389,7 @@ class ClientCore:
 
     def _is_current(self, epoch: int) -> bool:
         view = self._desk.view
-        binding = None if view is None else view.binding
-        return binding is not None and binding.epoch == epoch
+        return view is not None and view.binding is not None and view.binding.epoch == epoch
 
 
 def _tunnel(view: View) -> OpenTunnel:

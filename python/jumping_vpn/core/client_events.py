@@ -7,6 +7,7 @@ from jumping_vpn.core.event_data import (
     DroppedData,
     Handover,
     PacketSizeData,
+    SegmentationData,
     SuccessData,
 )
 from jumping_vpn.core.events import EventType, candidate_figures, event_of_move
@@ -62,6 +63,15 @@ def observe_size(desk: ClientDesk, turn: Turn, fact: PathSized) -> None:
     )
     reason = Reason.PATH_MTU_FAILED if fact.hole else Reason.PACKET_SIZE_FOUND
     desk.observe(turn, EventType.PACKET_SIZE_CHANGED, reason, data)
+
+
+def observe_trains(desk: ClientDesk, turn: Turn, *, refused: bool) -> None:
+    """Write that segmentation does not work on the way of the binding."""
+    if desk.transport is None:
+        return
+    data = SegmentationData(transport=desk.shown(desk.transport))
+    reason = Reason.TRAINS_REFUSED if refused else Reason.TRAINS_VANISHED
+    desk.observe(turn, EventType.SEGMENTATION_GIVEN_UP, reason, data)
 
 
 def learn_moves(desk: ClientDesk, turn: Turn, moves: tuple[m.SeenMove, ...]) -> None:

@@ -234,6 +234,12 @@ class PacketSizeData(msgspec.Struct, frozen=True, kw_only=True):
     size_after: int
 
 
+class SegmentationData(msgspec.Struct, frozen=True, kw_only=True):
+    """The binding whose packets leave one by one from now on."""
+
+    transport: Shown
+
+
 Data: TypeAlias = (
     CreatedData
     | ChangeData
@@ -255,5 +261,6 @@ Data: TypeAlias = (
     | DroppedData
     | RefusedData
     | PacketSizeData
+    | SegmentationData
 )
 DATA: Final[tuple[type[Data], ...]] = get_args(Data)

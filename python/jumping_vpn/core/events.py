@@ -87,6 +87,7 @@ class EventType(StrEnum):
         Severity.INFO,
         "Packets on a path are larger or smaller from now on.",
     )
+    SEGMENTATION_GIVEN_UP = "SEGMENTATION_GIVEN_UP", Severity.NOTICE, "Packets leave one by one."
 
 
 DATA_OF: Final[dict[EventType, type[d.Data]]] = {
@@ -112,6 +113,7 @@ DATA_OF: Final[dict[EventType, type[d.Data]]] = {
     EventType.EVENTS_DROPPED: d.DroppedData,
     EventType.INPUT_REFUSED: d.RefusedData,
     EventType.PACKET_SIZE_CHANGED: d.PacketSizeData,
+    EventType.SEGMENTATION_GIVEN_UP: d.SegmentationData,
 }
 MOVE_TYPES: Final = (
     EventType.SESSION_CREATED,

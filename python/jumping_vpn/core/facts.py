@@ -206,7 +206,21 @@ class PathSized(Struct, frozen=True, kw_only=True):
     hole: bool
 
 
-OfBinding: TypeAlias = PathSampled | BindingSilent | BindingWorn | AddressMoved | ResetHinted
+class TrainsGivenUp(Struct, frozen=True, kw_only=True):
+    """Packets of the binding leave one by one from now on: segmentation does not work on its way.
+
+    `refused` says that this host takes no segmented message; otherwise they vanished, again and
+    again, while what left one by one between them arrived.
+    """
+
+    number: int
+    epoch: int
+    refused: bool
+
+
+OfBinding: TypeAlias = (
+    PathSampled | BindingSilent | BindingWorn | AddressMoved | ResetHinted | TrainsGivenUp
+)
 """What a client hears of the one binding that the fact names, and of no other."""
 
 OfPath: TypeAlias = PathAnswered | PathFellSilent | PathFailed | PathSized
@@ -234,5 +248,6 @@ Fact: TypeAlias = (
     | PathFellSilent
     | PathFailed
     | PathSized
+    | TrainsGivenUp
 )
 FACTS: Final[tuple[type[Fact], ...]] = get_args(Fact)

@@ -10,7 +10,7 @@ from jumping_vpn.core.desk import Allocate, Desk, GatewaySettings, NameOf, diffe
 from jumping_vpn.core.event_data import Figures, PolicyData, SuccessData
 from jumping_vpn.core.events import EventType, figures_of, policy_mark
 from jumping_vpn.core.ids import BindingEpoch, Millis, OwnershipEpoch, SessionId
-from jumping_vpn.core.jumps import confirm, death_of, observe_suspicion
+from jumping_vpn.core.jumps import confirm, death_of, observe_suspicion, observe_trains
 from jumping_vpn.core.policy.judgement import Judgement, judge, settle
 from jumping_vpn.core.ready import (
     NOTHING,
@@ -192,9 +192,11 @@ class GatewayCore:
                 )
             case f.AddressMoved():
                 observe_suspicion(course, Reason.NAT_REBINDING, "AddressMoved", fact.source)
-                return self._desk.close(course)
+            case f.TrainsGivenUp():
+                observe_trains(course, fact)
             case _:
-                return self._desk.close(course)
+                pass
+        return self._desk.close(course)
 
     def _apply(self, course: Course, given: Input) -> Ready:
         course.apply(given)

@@ -5,9 +5,16 @@ from typing import Final
 from msgspec import Struct
 
 from jumping_vpn.core.course import Course, Moment
-from jumping_vpn.core.event_data import DeniedData, Handover, RateData, RejectData, SecurityData
+from jumping_vpn.core.event_data import (
+    DeniedData,
+    Handover,
+    RateData,
+    RejectData,
+    SecurityData,
+    SegmentationData,
+)
 from jumping_vpn.core.events import EventType
-from jumping_vpn.core.facts import ReattachRequested
+from jumping_vpn.core.facts import ReattachRequested, TrainsGivenUp
 from jumping_vpn.core.ids import Attempt, BindingEpoch, NodeId, StateVersion
 from jumping_vpn.core.memory import Memory
 from jumping_vpn.core.ownership import hold_of
@@ -199,6 +206,16 @@ def observe_suspicion(course: Course, reason: Reason, what: str, source: str | N
     """Write a security event about what an authentic or forged packet did."""
     shown = None if source is None else show(source, reveal=False)
     course.observe(EventType.SECURITY_EVENT, reason, SecurityData(what=what, source=shown, count=1))
+
+
+def observe_trains(course: Course, fact: TrainsGivenUp) -> None:
+    """Write that segmentation does not work on the way of the session's binding."""
+    binding = course.record.session.binding
+    if binding is None or binding.epoch != fact.epoch:
+        return
+    shown = show_transport(binding.transport, reveal=course.origin.reveal_addresses)
+    reason = Reason.TRAINS_REFUSED if fact.refused else Reason.TRAINS_VANISHED
+    course.observe(EventType.SEGMENTATION_GIVEN_UP, reason, SegmentationData(transport=shown))
 
 
 def _handover(jump: Jump, derived: Derived, course: Course, left: Transport | None) -> Handover:

@@ -36,7 +36,7 @@ impl World {
     fn push(&mut self, path: u32, bytes: &[u8]) {
         let remote = self.remotes[path as usize].local_addr().expect("an address");
         let route = Route { via: Via::Path(path), remote, local: None };
-        self.batch.push(route, bytes.len()).copy_from_slice(bytes);
+        self.batch.push(route, bytes.len(), true).bytes.copy_from_slice(bytes);
     }
 
     fn flush(&mut self, now: Instant) {
@@ -124,6 +124,7 @@ fn a_socket_that_refuses_trains_is_remembered_and_gets_every_datagram_alone() {
     }
 
     assert_eq!(world.counters.trains_refused.get(), 1);
+    assert!(matches!(world.failures[..], [SocketFailed::Trains(Route { via: Via::Path(0), .. })]));
     assert_eq!(world.counters.datagrams_out.get(), 8);
     assert_eq!(world.counters.send_errors.get(), 0);
 }

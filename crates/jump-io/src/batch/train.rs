@@ -17,17 +17,20 @@ pub(super) struct Train {
     pub(super) start: usize,
     pub(super) length: usize,
     pub(super) segment: usize,
+    /// Others may be coupled on.
+    couples: bool,
 }
 
 impl Train {
     /// A train of its first datagram.
-    pub(super) fn new(route: Route, start: usize, length: usize) -> Self {
-        Self { route, start, length, segment: length }
+    pub(super) fn new(route: Route, start: usize, length: usize, couples: bool) -> Self {
+        Self { route, start, length, segment: length, couples }
     }
 
     /// Says whether a datagram of `length` bytes may be coupled on.
     pub(super) fn takes(&self, route: &Route, length: usize) -> bool {
-        length <= self.segment
+        self.couples
+            && length <= self.segment
             && self.length.is_multiple_of(self.segment)
             && self.length + length <= TRAIN_BYTES
             && self.length < self.segment * TRAIN_DATAGRAMS

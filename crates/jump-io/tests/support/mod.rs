@@ -76,6 +76,8 @@ impl PacketEngine for Echo {
 
     fn handle_too_big(&mut self, _: Via, _: usize, _: Instant) {}
 
+    fn handle_trains_refused(&mut self, _: Route) {}
+
     fn handle_socket_error(&mut self, via: Via, errno: i32) {
         self.seen.push(Seen::SocketFailed(via, errno));
     }

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use super::Client;
 use super::probes::Path;
 use crate::discard::Discard;
-use crate::engine::{Scope, Sink, Via};
+use crate::engine::{Route, Scope, Sink, Via};
 use crate::fact::Fact;
 use crate::packet_size::{SIZE_BASE, SizeSearch};
 use crate::time::Instant;
@@ -115,6 +115,12 @@ impl Client {
         if let Some(entry) = self.paths.get_mut(&path) {
             entry.sizes.search.handle_too_big(size, now);
         }
+    }
+
+    /// This host takes no trains for where `route` leads.
+    pub(crate) fn note_trains_refused(&mut self, route: Route) {
+        let told = self.tunnel.as_mut().and_then(|tunnel| tunnel.refuse_trains(route));
+        self.out.facts.extend(told);
     }
 
     /// Brings the binding to the size of its path, and tells what changed.

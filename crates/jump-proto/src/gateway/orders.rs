@@ -8,7 +8,7 @@ use super::probes::AddressBook;
 use super::{Gateway, Generation, Session, open_root};
 use crate::aead::Cipher;
 use crate::discard::Discard;
-use crate::engine::{Scope, Sink};
+use crate::engine::{Route, Scope, Sink};
 use crate::keys::Side;
 use crate::limits::Limits;
 use crate::lookup::Lookup;
@@ -136,6 +136,13 @@ impl Gateway {
             session.tunnel.unbind(epoch);
         }
         self.settle(handle);
+    }
+
+    /// The first session whose trains were refused tells it for its listener.
+    pub(crate) fn note_trains_refused(&mut self, route: Route) {
+        let Self { sessions, out, .. } = self;
+        let mut sessions = sessions.iter_mut().flatten();
+        out.facts.extend(sessions.find_map(|session| session.tunnel.refuse_trains(route)));
     }
 
     /// Sends a control message on the session's current binding; whether there is one.

@@ -36,10 +36,7 @@ impl LargeWatch {
             self.witness = None;
             return false;
         }
-        let due = witness.sent_at + slack;
-        // The low half of the clock: what lies behind `due` by less than half of its range.
-        let overtaken = report.echo_sequence != 0
-            && report.echo_sent_us.wrapping_sub(due.0 as u32) < u32::MAX / 2;
+        let overtaken = report.echoes_after(witness.sent_at + slack);
         if overtaken {
             self.witness = None;
         }

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use super::{ReceiveReport, pack};
 use crate::cursor::Reader;
 use crate::discard::Discard;
+use crate::time::Instant;
 
 /// The data plane's heartbeat, and the proof of what arrived.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -65,6 +66,12 @@ impl PathReport {
             report: ReceiveReport::read(&mut reader)?,
         };
         Ok((path_report, reader.rest()))
+    }
+
+    /// Whether its sender had heard a heartbeat that was sent at `due` or later.
+    pub(crate) fn echoes_after(&self, due: Instant) -> bool {
+        // The low half of the clock: what lies behind `due` by less than half of its range.
+        self.echo_sequence != 0 && self.echo_sent_us.wrapping_sub(due.0 as u32) < u32::MAX / 2
     }
 
     /// Appends the path report to `out`.

@@ -4,12 +4,13 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::{Reassembly, Tunnel};
-use crate::engine::{Scope, Sink};
+use crate::engine::{Route, Scope, Sink};
 use crate::fact::Fact;
 use crate::keys::Side;
 use crate::liveness::{Finding, Heartbeat, Probe};
 use crate::report::{ControlKind, PathReport};
 use crate::time::{Instant, micros};
+use crate::trains::Verdict;
 
 /// Missing ranges that a heartbeat carries at the most.
 const RANGES_IN_BEAT: usize = 16;
@@ -50,6 +51,24 @@ impl Tunnel {
         if let Some(binding) = &mut self.current {
             binding.rest();
         }
+    }
+
+    /// Looks whether a train vanished. What it carried goes out again.
+    pub(super) fn judge_trains<S: Sink>(&mut self, report: &PathReport, scope: &mut Scope<'_, S>) {
+        let Some(binding) = &mut self.current else { return };
+        let Some(verdict) = binding.judge_trains(report, RANGES_IN_BEAT) else { return };
+        if verdict == Verdict::GivenUp {
+            let (number, epoch) = (self.number, binding.epoch);
+            scope.out.facts.push_back(Fact::TrainsGivenUp { number, epoch, refused: false });
+        }
+        self.resend_swallowed(self.proven_out(), scope);
+    }
+
+    /// The binding's trains are refused by this host; the fact that tells it, if they go to `route`.
+    pub(crate) fn refuse_trains(&mut self, route: Route) -> Option<Fact> {
+        let binding = self.current.as_mut().filter(|binding| binding.route == route)?;
+        let told = Fact::TrainsGivenUp { number: self.number, epoch: binding.epoch, refused: true };
+        binding.trains.refuse().then_some(told)
     }
 
     /// Sends a heartbeat that no time-out ordered.

@@ -219,6 +219,7 @@ impl Tunnel {
         scope.out.counters.given_up += self.retention.given_up().saturating_sub(before);
         if is_current {
             self.receive_size(report, scope);
+            self.judge_trains(report, scope);
         }
         if is_current && self.side == Side::Client && report.confirmed {
             self.finish_confirm(scope);

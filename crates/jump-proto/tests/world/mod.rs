@@ -8,7 +8,7 @@ pub mod party;
 mod sink;
 pub mod storm;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use jump_proto::limits::Limits;
 use jump_proto::time::{Entropy, Instant};
 
 use network::Flying;
-pub use network::{Path, Weather};
+pub use network::{Fate, Path, Weather};
 use sink::{Out, Sunk};
 
 pub const NUMBER: u64 = 7;
@@ -71,6 +71,8 @@ pub struct World {
     pub automatic: bool,
     pub captured: Vec<Vec<u8>>,
     pub capturing: bool,
+    /// Datagrams that left in one message with the one before them.
+    pub coupled: usize,
     /// A digest of everything that went over the wire.
     pub trace: u64,
     chance: Chance,
@@ -148,6 +150,7 @@ impl World {
             automatic: true,
             captured: Vec::new(),
             capturing: true,
+            coupled: 0,
             trace: 0xcbf2_9ce4_8422_2325,
             chance: Chance(seed ^ 0x5eed),
             active: 1,
@@ -167,8 +170,9 @@ impl World {
     fn add_path(&mut self, id: u32, delay_ms: u64) {
         let delay = Duration::from_millis(delay_ms);
         let seen_as = source(id, 40_000);
-        let (weather, carries) = (Weather::default(), [usize::MAX; 2]);
-        self.paths.insert(id, Path { delay, up: true, down: true, seen_as, weather, carries });
+        let (weather, carries, trains) = (Weather::default(), [usize::MAX; 2], Fate::Cut);
+        self.paths
+            .insert(id, Path { delay, up: true, down: true, seen_as, weather, carries, trains });
         let now = self.now;
         self.client_mut().open_path(id, route(id), now);
     }
@@ -187,8 +191,7 @@ impl World {
         act: impl FnOnce(&mut Engine, Instant, &mut Sunk) -> T,
     ) -> T {
         self.seed = self.seed.wrapping_add(1);
-        let mut out =
-            Sunk(Out { datagrams: Vec::new(), inner: Vec::new(), chance: Chance(self.seed << 20) });
+        let mut out = Sunk(Out::new(Chance(self.seed << 20)));
         let engine = match end {
             End::Client => &mut self.client,
             End::Gateway => &mut self.gateway,
@@ -390,18 +393,6 @@ impl World {
             .install(NUMBER, self.session_id, confirmed, next, &addresses, Limits::default())
             .unwrap();
         self.gateway = Engine::Gateway(Box::new(gateway));
-    }
-
-    /// Numbers below `end` that did not arrive exactly once.
-    pub fn missing_and_doubled(&self, end: u64) -> (Vec<u64>, Vec<u64>) {
-        let missing = (0..end).filter(|number| !self.delivered.contains_key(number)).collect();
-        let doubled: BTreeSet<u64> = self
-            .delivered
-            .iter()
-            .filter(|(_, times)| times.len() > 1)
-            .map(|(number, _)| *number)
-            .collect();
-        (missing, doubled.into_iter().collect())
     }
 
     /// The first fact of one end after `since` that `which` chooses.

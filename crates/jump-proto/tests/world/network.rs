@@ -1,5 +1,6 @@
 //! The network of the table: paths that delay, drop, double and reorder.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use jump_proto::engine::{Route, Via};
 use jump_proto::offload::{Plan, VnetHeader};
 use jump_proto::time::Instant;
 
+use super::sink::Sent;
 use super::{CLIENT_INNER, Chance, End, LAN, Out, World, number_in, packet, route};
 
 /// One way through the network between the two.
@@ -19,6 +21,31 @@ pub struct Path {
     pub weather: Weather,
     /// Datagrams longer than this vanish without a word, on the way up and on the way down.
     pub carries: [usize; 2],
+    /// What becomes of trains on both ways.
+    pub trains: Fate,
+}
+
+/// What becomes of datagrams that leave as one message.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub enum Fate {
+    /// They are cut apart rightly.
+    #[default]
+    Cut,
+    /// None of them arrives.
+    Eaten,
+    /// Only the first of them arrives.
+    Beheaded,
+}
+
+impl Fate {
+    /// Whether a datagram passes that is coupled to the one `before` it, or the one `behind` it to it.
+    fn spares(self, before: bool, behind: bool) -> bool {
+        match self {
+            Self::Cut => true,
+            Self::Eaten => !before && !behind,
+            Self::Beheaded => !before,
+        }
+    }
 }
 
 /// What a path does to packets by chance.
@@ -59,6 +86,23 @@ impl World {
         self.send_of(end, number, 60);
     }
 
+    /// Sends eight packets of 1200 bytes in one go. Returns the next number.
+    pub fn send_burst(&mut self, end: End, number: u64) -> u64 {
+        let next = number + 8;
+        let (from, to) = match end {
+            End::Client => (CLIENT_INNER, LAN),
+            End::Gateway => (LAN, CLIENT_INNER),
+        };
+        self.act(end, |engine, now, sink| {
+            for number in number..next {
+                let inner = packet(from, to, number, 1200);
+                let read = Plan::of(&VnetHeader::NONE, &inner).expect("a whole packet");
+                engine.handle_tun(&read, now, sink);
+            }
+        });
+        next
+    }
+
     /// Sends inner packet `number` of so many bytes from one end.
     pub fn send_of(&mut self, end: End, number: u64, length: u16) {
         let inner = match end {
@@ -73,7 +117,10 @@ impl World {
         for inner in out.inner {
             self.delivered.entry(number_in(&inner)).or_default().push((from, self.now));
         }
-        for (route, bytes) in out.datagrams {
+        let couplings: Vec<bool> = out.datagrams.iter().map(|sent| sent.coupled).collect();
+        for (at, Sent { route, bytes, coupled }) in out.datagrams.into_iter().enumerate() {
+            self.coupled += usize::from(coupled);
+            let behind = couplings.get(at + 1).copied().unwrap_or_default();
             let (to, path) = match (from, route.via) {
                 (End::Client, Via::Path(path)) => (End::Gateway, Some(path)),
                 _ => (End::Client, self.path_seen_as(route.remote)),
@@ -88,7 +135,7 @@ impl World {
                 End::Gateway => (way.up, way.carries[0]),
                 End::Client => (way.down, way.carries[1]),
             };
-            if open && bytes.len() <= carries {
+            if open && bytes.len() <= carries && way.trains.spares(coupled, behind) {
                 let (soonest, seen_as) = (self.now + way.delay, way.seen_as);
                 for late in way.weather.copies(&mut self.chance) {
                     let (at, bytes) = (soonest + late, bytes.clone());
@@ -118,6 +165,18 @@ impl World {
                 engine.handle_datagram(from, &mut flying.bytes, now, sink);
             });
         }
+    }
+
+    /// Numbers below `end` that did not arrive exactly once.
+    pub fn missing_and_doubled(&self, end: u64) -> (Vec<u64>, Vec<u64>) {
+        let missing = (0..end).filter(|number| !self.delivered.contains_key(number)).collect();
+        let doubled: BTreeSet<u64> = self
+            .delivered
+            .iter()
+            .filter(|(_, times)| times.len() > 1)
+            .map(|(number, _)| *number)
+            .collect();
+        (missing, doubled.into_iter().collect())
     }
 
     /// Mixes what went over the wire, and when, into the trace.

@@ -16,6 +16,7 @@ use jump_proto::offload::{Plan, VnetHeader};
 use jump_proto::packet::Kind;
 use jump_proto::time::Instant;
 
+use super::sink::Sent;
 use super::{Chance, LAN, Out, Sunk, client, gateway, gateway_secrets, packet, route};
 
 const DELAY: Duration = Duration::from_millis(2);
@@ -225,7 +226,7 @@ impl Party {
     fn sink(&mut self) -> Sunk {
         self.turns += 1;
         let chance = Chance(self.turns << 20);
-        Sunk(Out { datagrams: Vec::new(), inner: Vec::new(), chance })
+        Sunk(Out::new(chance))
     }
 
     fn at_member<T>(
@@ -244,7 +245,7 @@ impl Party {
         let mut sink = self.sink();
         let result = act(&mut self.members[member].engine, self.now, &mut sink);
         self.members[member].down += sink.0.inner.len() as u64;
-        for (_, bytes) in sink.0.datagrams {
+        for Sent { bytes, .. } in sink.0.datagrams {
             let kept = self.captured.entry(bytes[0]).or_default();
             kept.push((source(member), bytes.clone()));
             self.flying.push((self.now + DELAY, Destination::Gateway(source(member)), bytes));
@@ -264,7 +265,7 @@ impl Party {
             assert_eq!(IpAddr::from(Self::address(member)), IpAddr::from([10, 77, 0, inner[15]]));
             self.members[member].up += 1;
         }
-        for (route, bytes) in sink.0.datagrams {
+        for Sent { route, bytes, .. } in sink.0.datagrams {
             let member = (0..self.members.len()).find(|each| source(*each) == route.remote);
             if let Some(member) = member {
                 self.members[member].told += u64::from(bytes[0] == Kind::Control as u8);

@@ -99,6 +99,11 @@ class Reason(StrEnum):
     CANDIDATE_SILENT = "CANDIDATE_SILENT", "The candidate stopped answering its probes."
     NO_CANDIDATE = "NO_CANDIDATE", "No candidate is usable."
     PACKET_SIZE_FOUND = "PACKET_SIZE_FOUND", "A full-size probe was answered by as many bytes."
+    TRAINS_REFUSED = "TRAINS_REFUSED", "This host takes no message that is to be segmented."
+    TRAINS_VANISHED = (
+        "TRAINS_VANISHED",
+        "Segmented messages vanish on the way, and single packets pass.",
+    )
     NOT_BETTER = "NOT_BETTER", "No candidate beats the present one for long enough."
 
     # A node and its event log.
