@@ -125,6 +125,10 @@ def the_number_of_a_start_is_not_durable(patch: Patch) -> None:
     patch.setattr(ShakyStore, "start_node", always_the_first)
 
 
+def a_restarted_gateway_believes_in_the_bindings_of_before(patch: Patch) -> None:
+    patch.setattr(Memory, "is_live", lambda *_: True)
+
+
 def nobody_extends_the_fence(patch: Patch) -> None:
     async def idle(*_: object) -> None:
         await asyncio.get_running_loop().create_future()
@@ -165,6 +169,10 @@ CATCHERS: Sequence[tuple[object, Scenario]] = (
     (a_session_that_is_over_keeps_its_roots, scenario_of(1)),
     (the_death_of_a_binding_that_was_left_counts, scenario_of(6)),
     (the_number_of_a_start_is_not_durable, scenario_of(1)),
+    (
+        a_restarted_gateway_believes_in_the_bindings_of_before,
+        only(3, Fault(at_ms=3_000, for_ms=4_000, kind=Kind.GATEWAY_CRASH)),
+    ),
     (nobody_extends_the_fence, scenario_of(1)),
 )
 """Each guard that is taken out, and the world that must show it."""

@@ -18,6 +18,7 @@ from jumping_vpn.core.ids import SessionId, SessionNumber
 from jumping_vpn.core.ready import Save
 from jumping_vpn.core.record import Record
 from jumping_vpn.core.replay import replay
+from jumping_vpn.core.session.inputs import BindingLost, Input
 from jumping_vpn.core.session.model import Session, State
 from jumping_vpn.core.session.reasons import Reason
 from jumping_vpn.sim.store import Ledger, created, saved, touched
@@ -63,11 +64,13 @@ class Ledgers(Witness):
     def saved(self, save: Save) -> None:
         """See a session that moved."""
         session_id = save.record.session.session_id
+        self._judge_restart(save.record, save.applied)
         self._enter(session_id, saved(self.books[session_id], save), save.record, save.events)
 
     def touched(self, record: Record) -> None:
         """See a record that changed without a move."""
         session_id = record.session.session_id
+        self._judge_restart(record, ())
         self._enter(session_id, touched(self.books[session_id], record), record, ())
 
     def appended(self, events: Sequence[Event]) -> None:
@@ -91,6 +94,17 @@ class Ledgers(Witness):
         for event in events:
             self._judge(session_id, event, record)
         self.on_write(",".join(event.reason_code for event in events), record)
+
+    def _judge_restart(self, record: Record, applied: Sequence[Input]) -> None:
+        """See that a start of the gateway begins with the loss of what an earlier one had bound."""
+        before = self.books[record.session.session_id].record
+        if before is None or before.session.binding is None:
+            return
+        if before.written.incarnation == record.written.incarnation:
+            return
+        first = applied[0] if applied else None
+        if not isinstance(first, BindingLost) or first.reason is not Reason.GATEWAY_RESTARTED:
+            self._broken("a gateway that started went on with a binding that it never made")
 
     def _judge(self, session_id: SessionId, event: Event, record: Record) -> None:
         self._landmark(f"gateway {event.event_type} {event.reason_code}")
