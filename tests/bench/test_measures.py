@@ -30,6 +30,13 @@ def test_round_trips_have_a_middle_and_a_tail_and_count_what_is_lost():
     assert echoes == traffic.Echoes(sent=101, lost=1, p50_us=51.0, p99_us=5000.0)
 
 
+def test_a_disturbance_that_ends_is_not_taken_for_the_tail_of_a_tunnel():
+    calm, disturbed = [2_000] * 200, [2_000] * 190 + [40_000] * 10
+    told = json.dumps({"sent": 600, "round_trips_tenths_us": [*calm, *disturbed, *calm]})
+
+    assert traffic.round_trips(told).p99_us == 200.0
+
+
 def test_no_echo_at_all_is_a_failure_and_not_a_figure():
     with pytest.raises(traffic.TrafficFailed, match="no echo"):
         traffic.round_trips('{"sent": 5, "round_trips_tenths_us": []}')
