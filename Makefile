@@ -17,10 +17,13 @@ SECONDS ?= 60
 STORMS := $(or $(SEEDS),4000)
 WORLDS := $(or $(SEEDS),2000)
 PROFILE ?= loss
+# Measurements that compare with a data plane that does not encrypt, and where it is built.
+UNENCRYPTED := comparison throughput
+NULL_CIPHER := build/null-cipher
 # What the built extension depends on; cargo finds out what of it is stale.
 NATIVE := pyproject.toml Cargo.toml Cargo.lock $(shell find crates -name '*.rs' -o -name Cargo.toml)
 
-.PHONY: help setup build check test storms explore sim demo soak doctor bless docs bench fuzz clean system root bytecode
+.PHONY: help setup build check test storms explore sim demo soak doctor bless docs bench fuzz clean system root bytecode traffic null-cipher
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,7 +71,7 @@ bless: setup ## Rewrite transcripts, generated pages and the style baseline; sho
 docs: setup ## Write the pages of docs/ that are made from the code.
 	@$(PYTHON) tools/generate_docs.py
 
-bench: setup bytecode $(if $(NAME),traffic) ## Measure, and keep the figures: make bench NAME=comparison PEERS=nebula. Without NAME: the list.
+bench: setup bytecode $(if $(NAME),traffic) $(if $(filter $(NAME),$(UNENCRYPTED)),null-cipher) ## Measure, and keep the figures: make bench NAME=comparison PEERS=nebula. Without NAME: the list.
 	@PYTHONPATH=python:tests $(PYTHON) -m bench $(NAME) $(if $(PEERS),--peers $(PEERS)) $(OPTIONS)
 
 bench-peers: root ## Install the VPNs to compare with, as far as Debian packages them.
@@ -90,6 +93,17 @@ bytecode:
 # The benchmark's own generators and counters of packets.
 traffic:
 	@cargo build --quiet --release --locked --package jump-io --examples
+
+# The same package without a cipher, which nothing but the benchmark knows how to start: its module
+# bears a name that the product does not import.
+null-cipher: $(STAMPS)/native
+	@echo "bench: the data plane without a cipher, to compare with (minutes the first time)"
+	@PYO3_PYTHON="$(CURDIR)/$(PYTHON)" RUSTFLAGS="--cfg jump_null_cipher" cargo build --quiet --release \
+		--locked --package jump-py --target-dir $(NULL_CIPHER)/target
+	@rm -rf $(NULL_CIPHER)/jumping_vpn && cp -r python/jumping_vpn $(NULL_CIPHER)/
+	@rm -f $(NULL_CIPHER)/jumping_vpn/_native*
+	@cp $(NULL_CIPHER)/target/release/lib_native.so $(NULL_CIPHER)/jumping_vpn/_null_cipher.abi3.so
+	@echo "from jumping_vpn._null_cipher import *" > $(NULL_CIPHER)/jumping_vpn/_native.py
 
 root:
 	@[ "$$(id -u)" = 0 ] || { echo "this makes network namespaces, which needs root: sudo make $(MAKECMDGOALS)"; exit 5; }

@@ -15,7 +15,7 @@ PORT: Final = 4789
 GATEWAY_INNER: Final = "10.77.0.1"
 ATTACH_SECONDS_MAX: Final = 20.0
 NULL_CIPHER: Final = Path(__file__).parents[2] / "build" / "null-cipher"
-"""Where a copy of the package is looked for whose data plane does not encrypt."""
+"""Where `make bench` puts a copy of the package whose data plane does not encrypt."""
 
 
 class Jump(Peer):
@@ -100,7 +100,7 @@ class JumpWithoutRetention(Jump):
 
 
 class JumpWithoutCipher(Jump):
-    """A build for the benchmark whose data plane copies instead of encrypting."""
+    """A build for the benchmark whose data plane marks packets instead of encrypting them."""
 
     name = "jumping-vpn (no cipher)"
     package = NULL_CIPHER
@@ -108,5 +108,5 @@ class JumpWithoutCipher(Jump):
     @classmethod
     def version(cls) -> str | None:
         """Return the version of the package where the build is there."""
-        is_built = any((NULL_CIPHER / "jumping_vpn").glob("_native*.so"))
+        is_built = any((NULL_CIPHER / "jumping_vpn").glob("_null_cipher*.so"))
         return __version__ if is_built else None

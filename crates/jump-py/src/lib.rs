@@ -15,7 +15,9 @@ mod stepper;
 
 use pyo3::prelude::*;
 
-#[pymodule]
+// Without a cipher it is another module: the product, which imports `_native`, cannot load it.
+#[cfg_attr(not(jump_null_cipher), pymodule)]
+#[cfg_attr(jump_null_cipher, pymodule(name = "_null_cipher"))]
 mod _native {
     #[pymodule_export]
     use crate::data_plane::DataPlane;
