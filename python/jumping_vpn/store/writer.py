@@ -72,7 +72,7 @@ class Writer:
         self._waiting += 1
         self._gathered.append(_Pending(order, answer))
         if len(self._gathered) == 1:
-            self._loop.call_soon(self._gather, 1)
+            self._loop.call_soon(self._gather, 0)
         return answer
 
     async def close(self) -> None:
@@ -84,7 +84,7 @@ class Writer:
         await asyncio.to_thread(self._thread.join)
 
     def _gather(self, before: int) -> None:
-        """Hand over what was gathered, unless the last turn of the loop brought more."""
+        """Hand over what was gathered, unless a whole turn of the loop has brought more."""
         if before < len(self._gathered) < GATHERED_MAX:
             self._loop.call_soon(self._gather, len(self._gathered))
         else:
