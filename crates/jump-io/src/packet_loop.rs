@@ -50,8 +50,10 @@ const FIRST_SOCKET: u64 = 3;
 const BATCHES: usize = 4;
 /// The same before a timeout is handled: what a long stall has left in the kernel's buffers.
 const BATCHES_WHEN_LATE: usize = 64;
-/// Packets read from the TUN per turn.
-const TUN_PACKETS: usize = 64;
+/// Reads of the TUN per turn.
+const TUN_READS: usize = 64;
+/// Bytes of them: with more, retention outgrows the caches before a report can empty it.
+const TUN_BYTES: usize = 1 << 20;
 /// Events taken per wait; what does not fit comes with the next one.
 const EVENTS: usize = 64;
 
@@ -364,9 +366,10 @@ fn read_tun<E: PacketEngine>(
     inbox: &mut Inbox,
     outlet: &mut Outlet<'_>,
 ) -> Result<(), Failure> {
-    let (mut read, mut packets) = (0, 0);
-    while read < TUN_PACKETS && engine.tun_open(outlet.now) && !outlet.wires.batch.is_congested() {
-        let Some(tun) = &outlet.wires.tun else {
+    let (mut read, mut packets, mut bytes) = (0, 0, 0);
+    while read < TUN_READS && bytes < TUN_BYTES && engine.tun_open(outlet.now) {
+        let tun = outlet.wires.tun.as_ref().filter(|_| !outlet.wires.batch.is_congested());
+        let Some(tun) = tun else {
             break;
         };
         let Some(brought) = inbox.receive(tun).map_err(|_| Failure::TunGone)? else {
@@ -376,6 +379,7 @@ fn read_tun<E: PacketEngine>(
         match brought {
             Ok(plan) => {
                 packets += plan.count();
+                bytes += plan.packet().len();
                 engine.handle_tun(&plan, outlet.now, outlet);
             }
             Err(_) => outlet.counters.tun_malformed.add(1),
