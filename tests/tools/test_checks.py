@@ -9,7 +9,7 @@ import pytest
 import checks
 from checks import Check, Lane
 
-PARTS = {"bytecode", "root", "system", "traffic"}
+PARTS = {"bytecode", "root", "system", "traffic", "null-cipher"}
 MAKEFILE = (Path(__file__).parents[2] / "Makefile").read_text()
 
 
