@@ -3,13 +3,10 @@
 import asyncio
 from collections.abc import Sequence
 
-import msgspec
 import pytest
 from msgspec.structs import replace
 
-from jumping_vpn.core import courtship, jumps, reattach, requests
-from jumping_vpn.core.client_desk import ClientDesk
-from jumping_vpn.core.course import Course
+from jumping_vpn.core import courtship
 from jumping_vpn.core.ids import NodeId
 from jumping_vpn.core.memory import Memory
 from jumping_vpn.core.policy.limits import Policy
@@ -22,15 +19,17 @@ from jumping_vpn.sim.virtual.scenario import Fault, Kind, Scenario, scenario_of
 from jumping_vpn.sim.virtual.store import ShakyStore
 from jumping_vpn.sim.virtual.world import play
 from jumping_vpn.store.contract import StoreUnavailable
+from support.mutations import (
+    Patch,
+    a_session_that_is_over_keeps_its_roots,
+    an_accepted_root_counts_as_confirmed_at_once,
+    an_attempt_below_the_floor_is_accepted,
+    another_candidate_of_the_accepted_attempt_is_accepted_too,
+    the_client_uses_a_root_that_is_not_durable,
+    without_rungs,
+)
 
 pytestmark = pytest.mark.native
-Patch = pytest.MonkeyPatch
-
-
-def without_rungs(patch: Patch, *checks: str) -> None:
-    kept = tuple(each for each in reattach.LADDER if each.check not in checks)
-    assert len(kept) == len(reattach.LADDER) - len(checks)
-    patch.setattr(reattach, "LADDER", kept)
 
 
 def a_write_that_failed_counts_as_done(patch: Patch) -> None:
@@ -76,42 +75,8 @@ def a_clients_data_plane_keeps_to_the_defaults(patch: Patch) -> None:
     patch.setattr(courtship, "SetLimits", defaults)
 
 
-def the_client_uses_a_root_that_is_not_durable(patch: Patch) -> None:
-    keep = ClientDesk._keep
-
-    def lazily(self: ClientDesk, turn: object) -> object:
-        kept = keep(self, turn)  # type: ignore[arg-type]
-        return (
-            kept if kept is None or kept.state is None else msgspec.structs.replace(kept, lazy=True)
-        )
-
-    patch.setattr(ClientDesk, "_keep", lazily)
-
-
-def an_attempt_below_the_floor_is_accepted(patch: Patch) -> None:
-    without_rungs(patch, "the attempt is not below the floor")
-
-
-def another_candidate_of_the_accepted_attempt_is_accepted_too(patch: Patch) -> None:
-    without_rungs(patch, "not another candidate of the accepted attempt")
-
-
 def the_budget_of_switches_is_not_asked(patch: Patch) -> None:
     without_rungs(patch, "the budget of switches is not used up")
-
-
-def an_accepted_root_counts_as_confirmed_at_once(patch: Patch) -> None:
-    accept = jumps.accept
-
-    def hasty(course: Course, *arguments: object) -> None:
-        accept(course, *arguments)  # type: ignore[arg-type]
-        course.change(confirmed=course.record.unconfirmed, unconfirmed=None)
-
-    patch.setattr(requests, "accept", hasty)
-
-
-def a_session_that_is_over_keeps_its_roots(patch: Patch) -> None:
-    patch.setattr(Course, "_forget_secrets", lambda _: None)
 
 
 def the_death_of_a_binding_that_was_left_counts(patch: Patch) -> None:

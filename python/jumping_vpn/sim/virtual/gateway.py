@@ -176,8 +176,8 @@ class NoDisk:
     """The executor of a process that gives no work away."""
 
     def perform(self, work: Callable[[], object], done: object) -> None:
-        """Refuse: a gateway's blocking work is its store's."""
-        raise NotImplementedError
+        """Refuse: a gateway's blocking work is its store's, which is in memory here."""
+        raise AssertionError(f"no disk plays here for {work}, which {done} waits for")
 
 
 def _config() -> GatewayConfig:
